@@ -17,8 +17,8 @@ class Arm:
     """One way to train the policy; None for `beta` means the profile's.
 
     trainer:       `none` evaluates the base policy as it is
-    relevance:     `discriminator`: a learned one, p rounded at 0.5; the paper is silent on a threshold, and `raw` p
-                   does not work: intra blows up what noise a p near zero has to unit variance (notebook 11).
+    relevance:     `discriminator`: a learned one, p rounded at 0.5 (the paper is silent on a threshold); `raw`: p as
+                   it is, whose noise near zero intra scales to unit variance (notebook 11 compares the two).
                    `truncated` keeps p > 0.998, as the released code does. `oracle`: exact labels; `noisy`: those
                    with one in five flipped; the others are controls
     sequence_mean: per-response mean, then batch mean, as the released code; else Eq. 6's token mean per group

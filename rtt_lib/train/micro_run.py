@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
@@ -17,6 +16,7 @@ from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.train.baselines import train_dpo, train_sft
 from rtt_lib.train.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.train.runs import RunSpec
+from rtt_lib.train.settings import grpo_settings, per_rollout_step
 from rtt_lib.verify.batch import Verifier
 
 # SFT and DPO see as many prompts as RL, once; their learning rates suit the tiny policy (silent in the paper).
@@ -63,7 +63,7 @@ def train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RunS
             for row, response in zip(rows, own, strict=True)
         ]
         log = train_dpo(model, tokenizer, pairs, folder / "attempt", learning_rate=DPO_LEARNING_RATE, **settings)
-    return _per_rollout_step(log, 2)
+    return per_rollout_step(log, 2)
 
 
 def _train_rl(
@@ -83,40 +83,16 @@ def _train_rl(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    return _per_rollout_step(trainer.state.log_history, spec.rl.minibatches)
+    return per_rollout_step(trainer.state.log_history, spec.rl.minibatches)
 
 
 def rl_config(spec: RunSpec, folder: Path) -> RTTGRPOConfig:
-    rl, arm = spec.rl, spec.arm
+    rl = spec.rl
     return RTTGRPOConfig(
         str(folder),
-        token_beta=rl.beta if arm.beta is None else arm.beta,
-        token_beta_schedule=arm.beta_schedule,
-        scheme=arm.scheme,
-        response_reward=arm.reward,
-        credit_eos=arm.credit_eos,
-        per_group_token_mean=not arm.sequence_mean,
-        loss_type="grpo" if arm.sequence_mean else "dapo",
-        # TRL counts optimizer steps; a rollout step is `minibatches` of them.
-        max_steps=rl.steps * rl.minibatches,
-        steps_per_generation=rl.minibatches,
+        **grpo_settings(spec.arm, rl),
         per_device_train_batch_size=rl.prompts_per_step * rl.group_size // rl.minibatches,
-        num_generations=rl.group_size,
-        max_completion_length=rl.max_response_tokens,
-        learning_rate=rl.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=rl.warmup_steps,
-        epsilon=rl.clip_low,
-        epsilon_high=rl.clip_high,
-        temperature=rl.temperature,
-        top_p=rl.top_p,
-        top_k=rl.top_k,
-        shuffle_dataset=False,
-        logging_steps=rl.minibatches,
-        save_strategy="steps",
         save_steps=ROLLOUTS_PER_CHECKPOINT * rl.minibatches,
-        save_total_limit=1,
-        save_rollouts_every=0,
         seed=int(spec.seed[1:]),
         **ON_CPU,
     )
@@ -148,14 +124,3 @@ def without_criterion(prompt: str, criterion: Criterion) -> str:
     parts = prompt.removesuffix(" :").split(" ; ")
     parts.remove(criterion.text)
     return " ; ".join(parts) + " :"
-
-
-def _per_rollout_step(log: list[dict[str, Any]], steps_per_rollout: int) -> list[dict]:
-    """The training rows of a trainer's log, counted in rollout steps; wall times stay out of the record."""
-    timed = ("step_time", "train_runtime", "rtt/verify_seconds", "rtt/relevance_seconds")
-    rows = [row for row in log if "loss" in row]
-    # A checkpoint's log comes back sorted by name: sorted always, a resumed run's record equals an undisturbed one's.
-    return [
-        {"step": row["step"] // steps_per_rollout} | {k: row[k] for k in sorted(row) if k not in ("step", *timed)}
-        for row in rows
-    ]

@@ -50,6 +50,7 @@ _CODE = (
     "train/micro_policy.py",
     "train/micro_run.py",
     "train/rtt_grpo.py",
+    "train/settings.py",
     "verify/micro.py",
     "verify/verdict.py",
 )

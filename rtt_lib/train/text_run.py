@@ -43,6 +43,7 @@ from rtt_lib.train import micro_run
 from rtt_lib.train.baselines import train_dpo, train_sft
 from rtt_lib.train.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.train.runs import forget_other_attempts
+from rtt_lib.train.settings import grpo_settings, per_rollout_step
 from rtt_lib.train.text_runs import MODULE, TextRunSpec, end_with_parent, is_done, is_trained, spec_of
 
 # SFT and DPO see as many prompts as RL, once; usual rates for full training of small models (silent in the paper).
@@ -141,45 +142,24 @@ def train_rl(setting: Setting, policy: Path) -> list[dict]:
     else:
         trainer.save_model(str(policy))  # gathers weights that are spread over processes
         (policy / "training_args.bin").unlink(missing_ok=True)  # a pickle
-    return micro_run._per_rollout_step(trainer.state.log_history, spec.rl.minibatches)
+    return per_rollout_step(trainer.state.log_history, spec.rl.minibatches)
 
 
 def rl_config(spec: TextRunSpec, folder: Path, parameters: int) -> RTTGRPOConfig:
-    rl, arm, vllm = spec.rl, spec.arm, spec.profile.compute.vllm
+    rl, vllm = spec.rl, spec.profile.compute.vllm
     micro, accumulate = passes(
         rl.prompts_per_step * rl.group_size // rl.minibatches, rl.max_prompt_tokens + rl.max_response_tokens
     )
+    settings = grpo_settings(spec.arm, rl, accumulate) | _training(
+        spec, micro, rl.learning_rate, "constant_with_warmup", parameters
+    )
     return RTTGRPOConfig(
         str(folder),
-        token_beta=rl.beta if arm.beta is None else arm.beta,
-        token_beta_schedule=arm.beta_schedule,
-        scheme=arm.scheme,
-        response_reward=arm.reward,
-        credit_eos=arm.credit_eos,
-        per_group_token_mean=not arm.sequence_mean,
-        loss_type="grpo" if arm.sequence_mean else "dapo",
-        # TRL counts optimizer steps; a rollout step is `minibatches` of them, each of `accumulate` passes.
-        max_steps=rl.steps * rl.minibatches,
-        gradient_accumulation_steps=accumulate,
-        steps_per_generation=rl.minibatches * accumulate,
-        num_generations=rl.group_size,
-        max_completion_length=rl.max_response_tokens,
-        warmup_steps=rl.warmup_steps,
-        epsilon=rl.clip_low,
-        epsilon_high=rl.clip_high,
-        temperature=rl.temperature,
-        top_p=rl.top_p,
-        top_k=rl.top_k,
-        shuffle_dataset=False,
         use_vllm=vllm != "off",
         vllm_mode="server" if vllm == "server" else "colocate",
         vllm_max_model_length=rl.max_prompt_tokens + rl.max_response_tokens if vllm == "colocate" else None,
-        logging_steps=rl.minibatches,
-        save_strategy="steps",
         save_steps=min(MOST_ROLLOUTS_PER_CHECKPOINT, max(1, rl.steps // 4)) * rl.minibatches,
-        save_total_limit=1,
-        save_rollouts_every=0,
-        **_training(spec, micro, rl.learning_rate, "constant_with_warmup", parameters),
+        **settings,
     )
 
 
@@ -310,7 +290,7 @@ def _supervised(setting: Setting, rate: float) -> dict[str, Any]:
 
 def _supervised_log(log: list[dict], setting: Setting, policy: Path) -> list[dict]:
     _save(setting.model, setting.tokenizer, policy)
-    return micro_run._per_rollout_step(log, setting.spec.rl.minibatches)
+    return per_rollout_step(log, setting.spec.rl.minibatches)
 
 
 # -------------------------------------------------------------------------------------------------------------- LoRA

@@ -48,6 +48,7 @@ _CODE = (
     "train/baselines.py",
     "train/micro_run.py",
     "train/rtt_grpo.py",
+    "train/settings.py",
     "train/text_run.py",
     "verify/composed.py",
     "verify/verdict.py",
