@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rtt_lib.bench.stats import bootstrap
+from rtt_lib.profile import RL
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import Oracle, Uniform
 from rtt_lib.report import comparison, credit_view
@@ -18,6 +19,7 @@ from rtt_lib.report import comparison_figures as figures
 from rtt_lib.report.theme import apply_theme
 from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.verify import check
+from rtt_lib.verify.batch import Verifier
 
 SEEDS = ("A0", "A1", "A2", "B0", "B1")
 
@@ -235,8 +237,9 @@ def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
     torch.manual_seed(0)
     model = LlamaForCausalLM(micro_config(len(tokenizer), width=16, layers=1, heads=2)).eval()
     (question,) = sample_prompts(find_world("L"), 1, "test")
+    rl = RL(steps=1, group_size=16, max_response_tokens=20, temperature=1.0, top_p=1.0, top_k=0)
     before = torch.get_rng_state()
-    first, again = (credit_view.roll_out(model, tokenizer, question, 16, 20) for _ in range(2))
+    first, again = (credit_view.roll_out(model, tokenizer, question, rl, Verifier()) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before) and first.responses == again.responses
     for ids, mask, offsets in zip(first.token_ids, first.mask, first.offsets, strict=True):
         kept = ids[mask].tolist()

@@ -117,3 +117,14 @@ def test_score_examples_lines_labels_up_with_predictions():
     with torch.no_grad():
         p = backbone.model(torch.tensor([ids])).logits[0, 3:, 0].sigmoid().numpy()
     np.testing.assert_allclose(first.p, p, atol=1e-5)
+
+
+def test_bootstrap_of_the_mean_f1_by_hand():
+    """Two families: one always right; of the other one example is right and one is wrong, alike in size."""
+    right, wrong = scored(START, [0.9, 0.1], [1, 0]), scored(START, [0.1, 0.1], [1, 0])
+    other = scored(COMMAS, [0.9, 0.1], [1, 0])
+    draws = validate.mean_f1_draws([right, wrong, other])
+    # The first family's F1 is 0, 2/3 or 1, with chances 1/4, 1/2, 1/4; the other's is always 1.
+    assert set(np.round(draws, 6)) == {0.5, round(5 / 6, 6), 1.0}
+    assert np.mean(np.isclose(draws, 5 / 6)) == pytest.approx(0.5, abs=0.06)
+    assert (validate.mean_f1_draws([right, wrong, other]) == draws).all()  # the same examples for every discriminator

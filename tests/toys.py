@@ -37,14 +37,14 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", pad_token="<pad>")
 
 
-def tiny(architecture: str, tokenizer, template: str = MICRO_TEMPLATE) -> Backbone:
+def tiny(architecture: str, tokenizer, template: str = MICRO_TEMPLATE, window: int = 128) -> Backbone:
     torch.manual_seed(0)
     common = {"vocab_size": len(tokenizer), "num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
     wide = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     if architecture == "llama":
-        model = LlamaForTokenClassification(LlamaConfig(**common, **wide, max_position_embeddings=128))
+        model = LlamaForTokenClassification(LlamaConfig(**common, **wide, max_position_embeddings=window))
     elif architecture == "bert":
-        model = BertForTokenClassification(BertConfig(**common, **wide, max_position_embeddings=128))
+        model = BertForTokenClassification(BertConfig(**common, **wide, max_position_embeddings=window))
     else:
-        model = GPT2ForTokenClassification(GPT2Config(**common, n_embd=32, n_layer=2, n_head=4, n_positions=128))
+        model = GPT2ForTokenClassification(GPT2Config(**common, n_embd=32, n_layer=2, n_head=4, n_positions=window))
     return Backbone(model, tokenizer, template)

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from rtt_lib.files import write_json, write_text
+from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.profile import Discriminator as Settings
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
 from rtt_lib.relevance.corpus import build_examples
-from rtt_lib.relevance.discriminator import Discriminator, train_discriminator
+from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.relevance.validate import score_examples, table
+from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.report.theme import markdown_table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 
@@ -81,13 +81,9 @@ def evaluate(discriminator: Discriminator, n: int) -> dict:
     """Tables by family on held-out prompts of the trained families, and on the families held out."""
     trained = [family for family in FAMILIES if family not in HELD_OUT]
     return {
-        "trained families": table(score_examples(discriminator, held_out(n, trained)), _family),
-        "held-out families": table(score_examples(discriminator, held_out(n // 4, HELD_OUT)), _family),
+        "trained families": table(score_examples(discriminator, held_out(n, trained)), family),
+        "held-out families": table(score_examples(discriminator, held_out(n // 4, HELD_OUT)), family),
     }
-
-
-def _family(scored) -> str:
-    return scored.example.criterion.family
 
 
 def card(metrics: dict) -> str:
@@ -108,10 +104,7 @@ def card(metrics: dict) -> str:
         "response, so it has no AUC. Intervals (95%) resample examples.",
     ]
     for name in ("trained families", "held-out families"):
-        rows = pd.DataFrame(metrics[name])[
-            ["group", "examples", "precision", "recall", "f1", "f1_low", "f1_high", "auc"]
-        ]
-        lines += ["", f"## {name.capitalize()}", "", markdown_table(rows)]
+        lines += ["", f"## {name.capitalize()}", "", markdown_table(pd.DataFrame(metrics[name])[COLUMNS])]
     return "\n".join(lines) + "\n"
 
 
@@ -154,6 +147,7 @@ def main() -> None:
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
     about = {"settings": vars(arguments) | {"output": None}, "held out": HELD_OUT, "versions": versions}
     metrics = about | evaluate(discriminator, arguments.test_examples)
+    write_json(arguments.output / "adapter" / TRAINING_LOG, read_json(arguments.output / TRAINING_LOG))
     write_json(arguments.output / "adapter" / "metrics.json", metrics)
     write_text(arguments.output / "adapter" / "README.md", card(metrics))
 

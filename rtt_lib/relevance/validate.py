@@ -170,6 +170,24 @@ def mean_f1(scored: Sequence[Scored], key: Key = family, threshold: float = HALF
     return _ratio(sum(known), len(known))
 
 
+def mean_f1_draws(
+    scored: Sequence[Scored], key: Key = family, threshold: float = HALF, draws: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """[draws] bootstrap values of `mean_f1`: examples are resampled within each group.
+
+    Predictions of the same examples are resampled alike, so that the draws of two discriminators can be paired.
+    """
+    rng, values = np.random.default_rng(seed), []
+    for _, members in _groups(scored, key):
+        each = np.stack([counts(one.p, one.y, threshold) for one in members])
+        weights = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)
+        tp, fp, fn, _ = (weights @ each).T
+        with np.errstate(invalid="ignore"):
+            values.append(2 * tp / (2 * tp + fp + fn))
+    known = np.ma.masked_invalid(np.stack(values))
+    return known.mean(axis=0).filled(np.nan)
+
+
 def threshold_effect(
     scored: Sequence[Scored], key: Key = scope, thresholds: Sequence[float] = (HALF, RELEASED)
 ) -> list[dict]:

@@ -83,7 +83,7 @@ def text_cases() -> list[LabelledExample]:
     return [labelled(criterion, response) for criterion, response in TEXT_CASES]
 
 
-def micro_cases(examples: Sequence[LabelledExample]) -> list[LabelledExample]:
+def all_cases(examples: Sequence[LabelledExample]) -> list[LabelledExample]:
     """The first example of every (family, verdict) that is long enough to tell one token from the rest."""
     found: dict[tuple[str, str], LabelledExample] = {}
     for example in examples:
@@ -169,6 +169,12 @@ def rollout_examples(scored: Scored) -> list[LabelledExample]:
             if label is not None and response:
                 found.append(LabelledExample(criterion, response, label, verdict.value, "rollout"))
     return found
+
+
+def two_responses(examples: Sequence[LabelledExample]) -> list[LabelledExample]:
+    """The first two responses, each under every criterion that labels it."""
+    first = list(dict.fromkeys(example.response for example in examples))[:2]
+    return [example for example in examples if example.response in first]
 
 
 # --- the explorer ---

@@ -21,6 +21,7 @@ from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.report.rollouts import Scored
 from rtt_lib.train.runs import RunSpec, plan
+from rtt_lib.train.text_runs import TextRunSpec
 from rtt_lib.verify.judge import DEFAULT_TEMPLATE, fit_response, parse_answer, read_template, render
 
 # --- D1: reshape instead of transpose ---
@@ -297,8 +298,8 @@ ARMS = ("RL-AON", PAPER, *(f"{PAPER} {name}" for name in ("released", "truncated
 PAIRS = tuple((arm, PAPER) for arm in ARMS[2:]) + tuple((arm, "RL-AON") for arm in ARMS[1:])
 
 
-def released_specs(profile: Profile, results: Path) -> list[RunSpec]:
+def released_specs(profile: Profile, results: Path) -> list[RunSpec] | list[TextRunSpec]:
     """The runs of the experiment `released` and, in its worlds, of the two arms it is compared with."""
-    worlds = profile.experiments["released"].worlds if "released" in profile.experiments else ()
+    worlds = {spec.world for spec in plan(profile, ["released"], results)}
     specs = plan(profile, ["core", "released"], results)
     return [spec for spec in specs if spec.arm.name in ARMS and spec.world in worlds]

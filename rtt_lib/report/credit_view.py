@@ -15,14 +15,21 @@ import pandas as pd
 import torch
 import transformers
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rtt_lib.bench.generate import prompt_ids
+from rtt_lib.bench.text import held_out_prompts, make_verifier, on_gpu
 from rtt_lib.credit import combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
+from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.profile import RL, Profile
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import token_offsets
+from rtt_lib.rubrics.micro import find_world, sample_prompts
 from rtt_lib.rubrics.schema import RubricPrompt
-from rtt_lib.train.runs import RunSpec
+from rtt_lib.train.micro_run import relevance_source
+from rtt_lib.train.runs import RunSpec, base_folder
+from rtt_lib.train.text_runs import TextRunSpec
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import aon, csr
 
@@ -59,31 +66,67 @@ class Group:
         return [response[a:b].strip() or END for a, b in self.rollouts.offsets[i]]
 
 
-def load_policy(folder: Path) -> tuple[AutoModelForCausalLM, AutoTokenizer]:
+@dataclass(frozen=True)
+class Walkthrough:
+    """One prompt and what a profile's policies make of it, sampled as in training.
+
+    base: the base policy, a folder or a model's name; relevance: what `RTT-CSR` reads
+    """
+
+    question: RubricPrompt
+    base: str | Path
+    relevance: RelevanceSource
+    rl: RL
+    verifier: Verifier
+
+    def roll_out(self, policy: str | Path) -> Rollouts:
+        return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)
+
+
+def walkthrough(profile: Profile, spec: RunSpec | TextRunSpec, results: Path) -> Walkthrough:
+    """Of six fresh prompts the one whose responses by the base policy differ most, and what `spec` does to it."""
+    if isinstance(spec, RunSpec):
+        base: str | Path = base_folder(results / "runs", spec.world, spec.seed[0])
+        questions = sample_prompts(find_world(spec.world), 6, "walkthrough")
+    else:
+        base, questions = profile.policy.model, held_out_prompts(profile)[:6]
+    model, tokenizer = load_policy(base)
+    verifier = make_verifier(profile, results)
+    question = telling_prompt(model, tokenizer, questions, profile.rl, verifier)
+    return Walkthrough(question, base, relevance_source(spec, model, tokenizer), profile.rl, verifier)
+
+
+def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers.utils.logging.disable_progress_bar()  # how fast a file loads is no result
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return load_causal_lm(name).to("cuda" if on_gpu() else "cpu").eval(), load_tokenizer(name)
 
 
 @torch.no_grad()
-def roll_out(model, tokenizer, question: RubricPrompt, size: int, max_tokens: int, seed: int = 0) -> Rollouts:
-    """`size` sampled responses to one prompt, verified."""
-    batch = tokenizer([question.prompt] * size, return_tensors="pt")
+def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifier, seed: int = 0) -> Rollouts:
+    """One group of sampled responses to one prompt, verified."""
+    size, prompt = rl.group_size, torch.tensor([prompt_ids(question.prompt, tokenizer)] * rl.group_size)
+    sampling = {"do_sample": True, "temperature": rl.temperature, "top_p": rl.top_p, "top_k": rl.top_k}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        ids = model.generate(**batch, max_new_tokens=max_tokens, do_sample=True, temperature=1.0, top_k=0)
-    ids = ids[:, batch["input_ids"].shape[1] :]
+        ids = model.generate(
+            prompt.to(model.device),
+            attention_mask=torch.ones_like(prompt).to(model.device),
+            max_new_tokens=rl.max_response_tokens,
+            **sampling,
+        )
+    ids = ids[:, prompt.shape[1] :].cpu()
     mask = (ids == tokenizer.eos_token_id).cumsum(1).cumsum(1) <= 1  # up to and with the first end token
     read = [token_offsets(tokenizer, row[kept].tolist()) for row, kept in zip(ids, mask, strict=True)]
     texts, offsets = zip(*read, strict=True)
     prompts, rubrics = [question.prompt] * size, [question.criteria] * size
-    return Rollouts(prompts, texts, rubrics, Verifier()(prompts, texts, rubrics), ids, mask, offsets)
+    return Rollouts(prompts, texts, rubrics, verifier(prompts, texts, rubrics), ids, mask, offsets)
 
 
-def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], size: int, max_tokens: int) -> RubricPrompt:
+def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
     """Of these prompts the one whose responses differ most in the share of constraints they satisfy."""
 
     def spread(question: RubricPrompt) -> float:
-        rollouts = roll_out(model, tokenizer, question, size, max_tokens)
+        rollouts = roll_out(model, tokenizer, question, rl, verifier)
         return torch.tensor([csr([v.value for v in row]) for row in rollouts.verdicts]).nan_to_num().std().item()
 
     return max(questions, key=spread)
@@ -215,7 +258,7 @@ def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def first_of(specs: Sequence[RunSpec], arm: str) -> RunSpec:
+def first_of(specs: Sequence[RunSpec | TextRunSpec], arm: str) -> RunSpec | TextRunSpec:
     """The first planned run of an arm, to look at closely."""
     for spec in specs:
         if spec.arm.name == arm:

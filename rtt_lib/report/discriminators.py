@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +14,10 @@ from rtt_lib.files import read_json
 from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import greedy, label_with
 from rtt_lib.relevance.attribute import quiet
-from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator
+from rtt_lib.relevance.discriminator import TRAINING_LOG
 from rtt_lib.relevance.encoding import EncodedResponse, Encoder, LabelledExample
-from rtt_lib.relevance.micro_training import Variant, folder_of
 from rtt_lib.relevance.validate import HALF, Key, Scored
+from rtt_lib.report.studies import Study
 from rtt_lib.verify import check
 
 Predictions = Mapping[str, Sequence[Scored]]  # variant -> its predictions on the same examples
@@ -43,18 +42,15 @@ def color_of(name: str) -> str:
 # --- predictions ---
 
 
-def predict(results: Path, variants: Iterable[Variant], examples: Sequence[LabelledExample]) -> Predictions:
-    """Every variant's predictions on the same examples."""
+def predict(study: Study, examples: Sequence[LabelledExample]) -> Predictions:
+    """Every variant's predictions on the same examples, and the keyword rule's."""
     quiet()
-    return {
-        variant.name: validate.score_examples(Discriminator.load(folder_of(results, variant), "cpu"), examples)
-        for variant in variants
-    }
-
-
-def encoder_of(results: Path) -> Encoder:
-    """What turns responses into tokens, the same for every variant."""
-    return Discriminator.load(results / "discriminator" / "taxonomy", "cpu").encoder
+    found, encoder = {}, None
+    for variant in study.variants:
+        discriminator = study.load(variant.name)
+        found[variant.name] = validate.score_examples(discriminator, examples)
+        encoder = encoder or discriminator.encoder  # the same for every variant
+    return found | {KEYWORDS: keyword_rule(found["taxonomy"], encoder)}
 
 
 def keyword_rule(scored: Sequence[Scored], encoder: Encoder) -> list[Scored]:
@@ -73,11 +69,11 @@ def _marked(one: Scored, response: EncodedResponse) -> Scored:
 # --- training ---
 
 
-def training_table(results: Path, variants: Iterable[Variant]) -> pd.DataFrame:
+def training_table(study: Study) -> pd.DataFrame:
     """One row per discriminator: what it was trained on and how its loss (Eq. 5) went."""
     rows = []
-    for variant in variants:
-        log = read_json(folder_of(results, variant) / TRAINING_LOG)
+    for variant in study.variants:
+        log = read_json(study.folders[variant.name] / TRAINING_LOG)
         losses = [row["loss"] for row in log["log"] if "loss" in row]
         row = {"discriminator": variant.name, "about": variant.about, "seed": variant.seed}
         row |= {"examples": log["examples"], "weight of a relevant token": log["pos_weight"]}
@@ -85,12 +81,12 @@ def training_table(results: Path, variants: Iterable[Variant]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw_training(results: Path, variants: Iterable[Variant]) -> Figure:
+def draw_training(study: Study) -> Figure:
     """BCE over the optimizer steps. The balanced loss is another loss: compare its shape, not its height."""
     fig, axis = plt.subplots(figsize=(7.5, 4.2))
     ends = []
-    for variant in variants:
-        log = [row for row in read_json(folder_of(results, variant) / TRAINING_LOG)["log"] if "loss" in row]
+    for variant in study.variants:
+        log = [row for row in read_json(study.folders[variant.name] / TRAINING_LOG)["log"] if "loss" in row]
         steps, losses = [row["step"] for row in log], [row["loss"] for row in log]
         axis.plot(steps, losses, color=color_of(variant.name), linewidth=1.6)
         if variant.seed == 0:
@@ -143,17 +139,42 @@ def seed_table(predictions: Predictions, names: Sequence[str]) -> pd.DataFrame:
 
 
 def comparison_table(predictions: Predictions) -> pd.DataFrame:
-    """Every discriminator on the same tokens; families count equally in the mean F1."""
+    """Every discriminator on the same tokens; families count equally in the mean F1.
+
+    the lead: mean F1 of `taxonomy` minus this one's, the same examples resampled for both
+    """
     rows = []
+    reference = validate.mean_f1_draws(predictions["taxonomy"])
+    best = validate.mean_f1(predictions["taxonomy"])
     for name, scored in predictions.items():
         p, y = np.concatenate([one.p for one in scored]), np.concatenate([one.y for one in scored])
         scores = validate.scores_of(validate.counts(p, y))
-        knowable = [one for one in scored if one.example.criterion.family not in UNKNOWABLE]
-        row = {"discriminator": name, "mean F1 over families": validate.mean_f1(scored)}
-        row |= {"without END": validate.mean_f1(knowable), "precision": scores.precision, "recall": scores.recall}
-        row |= {"AUC": validate.auc(p, y), "calibration error": validate.calibration_error(validate.calibration(p, y))}
-        rows.append(row)
+        mean, draws = validate.mean_f1(scored), validate.mean_f1_draws(scored)
+        row = {"discriminator": name, "mean F1 over families": _interval(mean, *_quantiles(draws))}
+        row["taxonomy's lead"] = "" if name == "taxonomy" else _interval(best - mean, *_quantiles(reference - draws))
+        row["without END"] = validate.mean_f1([one for one in scored if not _unknowable(one)])
+        row |= {"precision": scores.precision, "recall": scores.recall, "AUC": validate.auc(p, y)}
+        rows.append(row | {"calibration error": validate.calibration_error(validate.calibration(p, y))})
     return pd.DataFrame(rows)
+
+
+def _quantiles(draws: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def _unknowable(one: Scored) -> bool:
+    return one.example.criterion.family in UNKNOWABLE
+
+
+def written_table(study: Study) -> pd.DataFrame:
+    """The same comparison on responses that nobody constructed."""
+    tables = []
+    for source, examples in study.written().items():
+        table = comparison_table(predict(study, examples)).drop(columns="without END")
+        tables.append(table.assign(**{"responses of": source, "examples": len(examples)}))
+    found = pd.concat(tables, ignore_index=True)
+    return found[["responses of", "examples", *(c for c in found if c not in ("responses of", "examples"))]]
 
 
 def case_table(predictions: Predictions) -> pd.DataFrame:
@@ -173,18 +194,18 @@ def case_table(predictions: Predictions) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("case", kind="stable", ignore_index=True)
 
 
-def held_out_table(predictions: Predictions, families: Sequence[str]) -> pd.DataFrame:
-    """The families that one discriminator never saw, beside the one that was trained on all."""
+def held_out_table(predictions: Predictions, unseen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The families that some discriminator never saw (`unseen`: by variant), first; `taxonomy` beside them."""
     rows = []
-    for name in ("taxonomy", "held-out"):
+    for name in dict.fromkeys(["taxonomy", *unseen]):
         for row in validate.table(predictions[name], validate.family):
-            seen = name == "taxonomy" or row["group"] not in families
+            seen = row["group"] not in unseen.get(name, ())
             score = _interval(row["f1"], row["f1_low"], row["f1_high"])
             found = {"family": row["group"], "in training": "yes" if seen else "no", "discriminator": name}
             found |= {"precision": row["precision"], "recall": row["recall"], "F1": score, "AUC": row["auc"]}
             rows.append(found)
     table = pd.DataFrame(rows)
-    unseen_first = table["family"].isin(families).map({True: 0, False: 1})
+    unseen_first = ~table["family"].isin({family for families in unseen.values() for family in families})
     return table.assign(order=unseen_first).sort_values(["order", "family"], kind="stable").drop(columns="order")
 
 
@@ -198,10 +219,10 @@ def threshold_table(scored: Sequence[Scored]) -> pd.DataFrame:
 
 
 def end_table(predictions: Predictions) -> pd.DataFrame:
-    """END under the causal and the bidirectional discriminator, by verdict."""
+    """END under the causal discriminator and, where there is one, the bidirectional, by verdict."""
     rows = []
-    for name in ("taxonomy", "bidirectional"):
-        scored = [one for one in predictions[name] if one.example.criterion.family in UNKNOWABLE]
+    for name in [name for name in ("taxonomy", "bidirectional") if name in predictions]:
+        scored = [one for one in predictions[name] if _unknowable(one)]
         table = score_table(scored, lambda one: "satisfied" if one.example.verdict else "violated", "verdict")
         rows.append(table.assign(discriminator=name))
     columns = ["discriminator", "verdict", "examples", "relevant", "marked", "precision", "recall", "F1", "AUC"]
@@ -212,7 +233,8 @@ def end_table(predictions: Predictions) -> pd.DataFrame:
 
 
 def draw_families(predictions: Predictions, names: Sequence[str]) -> Figure:
-    """F1 per family with its interval over examples, one colour per discriminator."""
+    """F1 per family with its interval over examples, one colour per discriminator that the profile has."""
+    names = [name for name in names if name in predictions]
     tables = {name: pd.DataFrame(validate.table(predictions[name], validate.family)) for name in names}
     families = list(tables[names[0]].sort_values("f1")["group"])
     fig, axis = plt.subplots(figsize=(7.5, 0.5 * len(families) + 1.4))
@@ -233,7 +255,7 @@ def draw_calibration(predictions: Predictions, names: Sequence[str]) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(8.5, 4.2), sharey=True)
     for axis, scopes in zip(axes, (("local",), ("local", "global")), strict=True):
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
-        for name in names:
+        for name in [name for name in names if name in predictions]:
             members = [one for one in predictions[name] if validate.scope(one) in scopes]
             p, y = np.concatenate([one.p for one in members]), np.concatenate([one.y for one in members])
             curve = validate.calibration(p, y)
@@ -251,27 +273,27 @@ def draw_calibration(predictions: Predictions, names: Sequence[str]) -> Figure:
 # --- conclusions, computed ---
 
 
-def conclusions(predictions: Predictions, families: Sequence[str], target: float = 0.95) -> str:
+def conclusions(predictions: Predictions, unseen: Mapping[str, Sequence[str]], target: float = 0.95) -> str:
     """What this run's numbers say, as Markdown: nothing here is typed in advance."""
     scored = predictions["taxonomy"]
-    rows = {row["group"]: row for row in validate.table(scored, validate.family)}
-    below = [name for name, row in rows.items() if name not in UNKNOWABLE and not row["f1"] >= target]
+    f1 = {row["group"]: row["f1"] for row in validate.table(scored, validate.family)}
+    below = [name for name in f1 if name not in UNKNOWABLE and not f1[name] >= target]
     mean = {name: validate.mean_f1(found) for name, found in predictions.items()}
-    unseen = {row["group"]: row["f1"] for row in validate.table(predictions["held-out"], validate.family)}
-    end = {name: _f1(predictions[name], UNKNOWABLE) for name in ("taxonomy", "bidirectional")}
-    held_out = ", ".join(f"{name} {unseen[name]:.3f} (seen: {rows[name]['f1']:.3f})" for name in families)
+    end = {name: _f1(found, UNKNOWABLE) for name, found in predictions.items() if name in ("taxonomy", "bidirectional")}
+    never = {name: [_f1(predictions[name], [family]) for family in unseen[name]] for name in unseen}
     cut = validate.mean_f1(scored, threshold=validate.RELEASED)
-    said = "none" if not below else ", ".join(f"{name} ({rows[name]['f1']:.3f})" for name in below)
-    return "\n".join(
-        (
-            f"- Families below F1 {target}, END aside: **{said}**.",
-            f"- END, F1: causal {end['taxonomy']:.3f}, bidirectional {end['bidirectional']:.3f}.",
-            f"- Mean F1 over families: taxonomy {mean['taxonomy']:.3f}, greedy {mean['greedy']:.3f}, "
-            f"keyword rule {mean[KEYWORDS]:.3f}, balanced loss {mean['balanced']:.3f}.",
-            f"- Families never trained on, F1: {held_out}.",
-            f"- Cut at 0.998 instead of 0.5, the mean F1 goes from {mean['taxonomy']:.3f} to {cut:.3f}.",
-        )
-    )
+    lines = [
+        f"Families below F1 {target}, END aside: **{_listed(below, [f1[name] for name in below]) or 'none'}**.",
+        f"END, F1: {_listed(end, end.values())}.",
+        f"Mean F1 over families: {_listed(mean, mean.values())}.",
+        *(f"Families that {name} was never trained on, F1: {_listed(unseen[name], never[name])}." for name in unseen),
+        f"Cut at 0.998 instead of 0.5, the mean F1 goes from {mean['taxonomy']:.3f} to {cut:.3f}.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _listed(names: Iterable[str], values: Iterable[float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
 
 
 def _f1(scored: Sequence[Scored], families: Sequence[str]) -> float:

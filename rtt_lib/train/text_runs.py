@@ -28,12 +28,12 @@ import yaml
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_text
 from rtt_lib.profile import REPOSITORY, RL, Profile
+from rtt_lib.relevance.attribute import SHIPPED
 from rtt_lib.train.arms import Arm, find_arm
 from rtt_lib.train.runs import code_fingerprint
 
 MODULE = "rtt_lib.train.text_run"
 PARENT = "RTT_PARENT"  # the process without which a run that it started must not go on
-SHIPPED = REPOSITORY / "rtt_lib" / "relevance" / "checkpoints" / "smollm2-135m"
 GPUS_PER_MACHINE = 8
 # As for micro runs: what a trained policy depends on, and what its evaluation depends on besides.
 _CODE = (
