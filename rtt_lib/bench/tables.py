@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from rtt_lib.bench.stats import LEVEL, paired, summary
 from rtt_lib.errors import RTTError
+from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
-from rtt_lib.report.paper import SAME_REWARD, table1
+from rtt_lib.report.paper import SAME_REWARD, table1, table2
 from rtt_lib.report.theme import arm_color
-from rtt_lib.rubrics.benchmarks import read_rows
+from rtt_lib.rubrics.benchmarks import field as text_field
+from rtt_lib.rubrics.benchmarks import read_benchmark, read_rows
+from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.rubrics.sources import load_prompts
+from rtt_lib.verify.answers import has_right_answer, unanswered
+from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.grade import Values, grade_instructions, grade_muldimif, read_answers
 from rtt_lib.verify.verdict import aon
 
@@ -30,13 +36,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILES = {"ifeval": "ifeval.jsonl", "ifbench": "ifbench.jsonl", "muldimif": "muldimif.json"}
-TITLES = {"ifeval": "IFEval", "ifbench": "IFBench", "muldimif": "MulDimIF"}
+# Graded by a judge, or questions with one right answer: from the hub, or from a file <name>.jsonl, .csv or .parquet.
+DATA_SETS = ("advancedif", "math500", "gpqa", "mmlu-pro")
+ENDINGS = (".jsonl", ".csv", ".parquet")
+TITLES = {
+    "ifeval": "IFEval",
+    "ifbench": "IFBench",
+    "muldimif": "MulDimIF",
+    "advancedif": "AdvancedIF",
+    "math500": "MATH-500",
+    "gpqa": "GPQA",
+    "mmlu-pro": "MMLU-Pro",
+}
 # What Table 1 prints of each benchmark: its column, how the verdicts are read, and the level.
 COLUMNS = {
     "ifeval": (("IFEval Prompt", "strict", "prompt"), ("IFEval Instruct", "strict", "instruction")),
     "ifbench": (("IFBench Prompt", "strict", "prompt"), ("IFBench Instruct", "strict", "instruction")),
     "muldimif": (("MulDimIF Acc", "verdicts", "prompt"),),
+    "advancedif": (("AdvancedIF Overall", "verdicts", "prompt"), ("AdvancedIF Rubric", "verdicts", "instruction")),
 }
+QUESTION_COLUMNS = {name: ((TITLES[name], "answer", "prompt"),) for name in ("math500", "gpqa", "mmlu-pro")}  # Table 2
+NO_JUDGE = "its criteria need a judge: set compute.judge_url and compute.judge_model"
 RESAMPLES = 1000
 
 
@@ -56,24 +76,37 @@ class Scores:
 
 
 def benchmark_files(profile: Profile) -> dict[str, Path]:
-    """The benchmarks' published files that are here: in `data.path`, or in `benchmarks` of RTT_TEST_DATA."""
+    """The benchmarks' files that are here: in `data.path`, or in `benchmarks` of RTT_TEST_DATA."""
     folders = [Path(profile.data.path)] if profile.data.path else []
     if "RTT_TEST_DATA" in os.environ:
         folders.append(Path(os.environ["RTT_TEST_DATA"], "benchmarks"))
     found = {}
-    for name, file in FILES.items():
-        here = [folder / file for folder in folders if (folder / file).is_file()]
+    wanted = {name: [file] for name, file in FILES.items()}
+    wanted |= {name: [name + ending for ending in ENDINGS] for name in DATA_SETS}
+    for name, names in wanted.items():
+        here = [folder / file for folder in folders for file in names if (folder / file).is_file()]
         if here:
             found[name] = here[0]
     return found
+
+
+def prompts_of(name: str, files: Mapping[str, Path]) -> list[RubricPrompt]:
+    """A benchmark's prompts, from its file or the hub."""
+    if name in files and name in FILES:
+        return read_benchmark(name, files[name])
+    from rtt_lib.models import _hub_answers  # slow to import
+
+    if name not in files and not _hub_answers():
+        raise RTTError("its file is neither in data.path nor in RTT_TEST_DATA/benchmarks, and the hub does not answer")
+    return load_prompts(name.replace("-", "_"), files.get(name))
 
 
 def stored_responses(results: Path) -> list[tuple[str, str, str, Path]]:
     """(arm, seed, benchmark, file) of every `responses/<arm>/<seed>/<benchmark>.jsonl` of a results folder."""
     found = []
     for path in sorted(results.glob("responses/*/*/*.jsonl")):
-        if path.stem not in FILES:
-            raise RTTError(f"{path}: the file's name must be a benchmark's ({', '.join(FILES)})")
+        if path.stem not in TITLES:
+            raise RTTError(f"{path}: the file's name must be a benchmark's ({', '.join(TITLES)})")
         found.append((path.parts[-3], path.parts[-2], path.stem, path))
     return sorted(found, key=lambda place: (place[0] != "base", *place[:3]))
 
@@ -81,13 +114,54 @@ def stored_responses(results: Path) -> list[tuple[str, str, str, Path]]:
 # ---------------------------------------------------------------------------------------------------------- grading
 
 
-def grade_file(benchmark: str, responses: Path, data: Path) -> tuple[list[str], list[dict]]:
-    """As `rtt grade`: the prompt's id and the verdicts of every response, in order."""
+@dataclass(frozen=True)
+class Graded:
+    """Responses in their order: the prompt's id of each, and its verdicts under every reading of the benchmark.
+
+    levels:      at which accuracies are shown; a question has one criterion, so its two levels are one.
+    unanswered:  the share of responses without an answer, of questions.
+    note:        what a reader should know, why nothing could be graded, say.
+    """
+
+    ids: Sequence[str] = ()
+    readings: Mapping[str, Sequence[Values]] = field(default_factory=dict)
+    levels: tuple[str, ...] = ("prompt", "instruction")
+    unanswered: float = float("nan")
+    note: str = ""
+
+
+def grade_file(benchmark: str, responses: Path, data: Path) -> Graded:
+    """As `rtt grade` does it."""
     rows = read_rows(benchmark, data)
     answers = read_answers(responses, rows, "id" if benchmark == "muldimif" else "prompt")
     reasons: Counter[str] = Counter()
     grade_one = grade_muldimif if benchmark == "muldimif" else grade_instructions
-    return [answer.row.prompt.id for answer in answers], [grade_one(answer, reasons) for answer in answers]
+    graded = [grade_one(answer, reasons) for answer in answers]
+    readings = {name: [row[name] for row in graded] for name in graded[0] if name not in ("key", "id")}
+    return Graded([answer.row.prompt.id for answer in answers], readings)
+
+
+def grade_data_set(benchmark: str, responses: Path, files: Mapping[str, Path], verifier: Verifier) -> Graded:
+    """By the criteria of the benchmark's prompts: a judge decides them, or there is one right answer."""
+    try:
+        prompts = {prompt.id: prompt for prompt in prompts_of(benchmark, files)}
+    except RTTError as error:
+        return Graded(note=str(error))
+    rows = []
+    for number, row in read_jsonl(responses):
+        where = f"{responses}:{number}"
+        id, prompt, _ = (text_field(row, name, str, where) for name in ("id", "prompt", "response"))
+        if id not in prompts or prompts[id].prompt != prompt:
+            raise RTTError(f"{where}: the benchmark's data here have no such prompt: {id!r}")
+        rows.append(row)
+    if not rows:
+        raise RTTError(f"{responses}: holds no responses")
+    asked = [prompts[row["id"]] for row in rows]
+    verdicts = verifier([p.prompt for p in asked], [row["response"] for row in rows], [p.criteria for p in asked])
+    ids, values = [p.id for p in asked], [[verdict.value for verdict in row] for row in verdicts]
+    if has_right_answer(asked[0]):
+        return Graded(ids, {"answer": values}, ("prompt",), unanswered(verdicts))
+    return Graded(ids, {"verdicts": values}, note="" if verifier.judge else NO_JUDGE)
 
 
 def scores(ids: Sequence[str], verdicts: Sequence[Values], level: str) -> Scores:
@@ -95,7 +169,7 @@ def scores(ids: Sequence[str], verdicts: Sequence[Values], level: str) -> Scores
     grouped: dict[str, list[tuple[float, float]]] = {}
     for name, values in zip(ids, verdicts, strict=True):
         grouped.setdefault(name, []).append(_hits_and_cases(values, level))
-    width = max(map(len, grouped.values()))
+    width = max(map(len, grouped.values()), default=0)
     filled = np.zeros((len(grouped), width, 2))
     for row, name in enumerate(sorted(grouped)):
         filled[row, : len(grouped[name])] = grouped[name]
@@ -110,34 +184,42 @@ def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
     return float(sum(known)), float(len(known))
 
 
-def graded_table(results: Path, files: dict[str, Path]) -> pd.DataFrame:
+def graded_table(results: Path, files: Mapping[str, Path], verifier: Verifier | None = None) -> pd.DataFrame:
     """Every reading and level of every stored benchmark: accuracy with its interval and the difference to `base`.
 
     The interval says how sure the accuracy of this one policy is, not how far another training seed would be off.
+    `verifier` has the judge, without which a benchmark of soft criteria stays undecided.
     """
     cells: dict[tuple[str, ...], Scores] = {}
-    undecided: dict[tuple[str, ...], int] = {}
+    about: dict[tuple[str, ...], dict[str, Any]] = {}
     for arm, seed, benchmark, path in stored_responses(results):
-        if benchmark not in files:
+        if benchmark in DATA_SETS:
+            graded = grade_data_set(benchmark, path, files, verifier or Verifier())
+        elif benchmark in files:
+            graded = grade_file(benchmark, path, files[benchmark])
+        else:
             raise RTTError(f"{path}: to grade it, {FILES[benchmark]} must be in data.path or RTT_TEST_DATA/benchmarks")
-        ids, graded = grade_file(benchmark, path, files[benchmark])
-        for reading in [name for name in graded[0] if name not in ("key", "id")]:
-            for level in ("prompt", "instruction"):
+        for reading, verdicts in graded.readings.items() or {"": []}.items():
+            for level in graded.levels if reading else [""]:
                 place = (arm, seed, benchmark, reading, level)
-                cells[place] = scores(ids, [row[reading] for row in graded], level)
-                undecided[place] = sum(row[reading].count(None) for row in graded)
+                cells[place] = scores(graded.ids, verdicts, level)
+                undecided = sum(values.count(None) for values in verdicts)
+                about[place] = {"undecided": undecided, "unanswered": graded.unanswered, "note": graded.note}
     return pd.DataFrame(
-        [_graded_row(place, cells, undecided[place]) for place in cells],
-        columns=["arm", "seed", "benchmark", "reading", "level", "prompts", "completions", "undecided",
-                 "accuracy", "low", "high", "gain", "gain low", "gain high"],
+        [_graded_row(place, cells) | about[place] for place in cells],
+        columns=["arm", "seed", "benchmark", "reading", "level", "prompts", "completions", "undecided", "unanswered",
+                 "accuracy", "low", "high", "gain", "gain low", "gain high", "note"],
     )  # fmt: skip
 
 
-def _graded_row(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores], undecided: int) -> tuple:
+def _graded_row(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> dict[str, Any]:
     own, base = cells[place], cells.get(("base", *place[1:])) or _only_base(place, cells)
-    low, high = interval(own)
-    gain = difference(own, base) if base is not None and place[0] != "base" else (np.nan,) * 3
-    return *place, *own.cases.shape, undecided, own.accuracy, low, high, *gain
+    compared = base is not None and place[0] != "base" and own.cases.size and base.cases.size
+    names = ("arm", "seed", "benchmark", "reading", "level", "prompts", "completions", "accuracy")
+    row = dict(zip(names, (*place, *own.cases.shape, own.accuracy), strict=True))
+    row |= dict(zip(("low", "high"), interval(own), strict=True))
+    gain = difference(own, base) if compared else (np.nan,) * 3
+    return row | dict(zip(("gain", "gain low", "gain high"), gain, strict=True))
 
 
 def _only_base(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> Scores | None:
@@ -191,15 +273,30 @@ def _quantiles(draws: Sequence[float]) -> tuple[float, float]:
 
 def beside_the_paper(graded: pd.DataFrame) -> pd.DataFrame:
     """Table 1's columns in per cent: our arms, each figure with its interval, above the paper's rows."""
+    return _beside(graded, COLUMNS, table1())
+
+
+def questions_beside_the_paper(graded: pd.DataFrame) -> pd.DataFrame:
+    """As `beside_the_paper` for Table 2, with the share of responses to each benchmark that state no answer."""
+    frame = _beside(graded, QUESTION_COLUMNS, table2())
+    for benchmark in QUESTION_COLUMNS:
+        rows = graded[graded["benchmark"].eq(benchmark) & graded["unanswered"].notna()]
+        shares = {f"{row['arm']} {row['seed']}": 100 * row["unanswered"] for row in rows.to_dict("records")}
+        ours = frame["arm"].where(frame["model"].eq("ours"))
+        frame[f"{TITLES[benchmark]} no answer"] = ours.map(shares)
+    return frame
+
+
+def _beside(graded: pd.DataFrame, wanted: Mapping[str, Sequence], published: pd.DataFrame) -> pd.DataFrame:
     ours: dict[tuple[str, str], dict[str, str]] = {}
-    for benchmark, columns in COLUMNS.items():
+    for benchmark, columns in wanted.items():
         for column, reading, level in columns:
             chosen = graded["benchmark"].eq(benchmark) & graded["reading"].eq(reading) & graded["level"].eq(level)
             for row in graded[chosen].to_dict("records"):
                 text = _with_interval(100 * row["accuracy"], 100 * row["low"], 100 * row["high"], 1)
                 ours.setdefault(("ours", f"{row['arm']} {row['seed']}"), {})[column] = text
-    columns = [column for each in COLUMNS.values() for column, _, _ in each]
-    paper = {place: {c: f"{row[c]:.2f}" for c in columns} for place, row in table1().iterrows()}
+    columns = [column for each in wanted.values() for column, _, _ in each]
+    paper = {place: {c: f"{row[c]:.2f}" for c in columns} for place, row in published.iterrows()}
     frame = pd.DataFrame([{"model": m, "arm": a} | cells for (m, a), cells in (ours | paper).items()])
     return frame.reindex(columns=["model", "arm", *columns])
 
@@ -275,16 +372,20 @@ def stored_sentence(graded: pd.DataFrame) -> str:
     if graded.empty:
         return "No stored responses in this profile: nothing of a real model was graded here."
     policies = graded[["arm", "seed"]].drop_duplicates()
-    benchmarks = ", ".join(TITLES[name] for name in FILES if name in set(graded["benchmark"]))
-    undecided = int(graded[graded["level"] == "instruction"].groupby("reading")["undecided"].sum().max())
+    benchmarks = ", ".join(TITLES[name] for name in TITLES if name in set(graded["benchmark"]))
+    counted = graded["level"].eq("instruction") | graded["reading"].eq("answer")
+    undecided = int(graded[counted].groupby("reading")["undecided"].sum().max()) if counted.any() else 0
     compared = graded[
-        (graded["level"] == "prompt") & graded["gain"].notna() & graded["reading"].isin(["strict", "verdicts"])
+        (graded["level"] == "prompt")
+        & graded["gain"].notna()
+        & graded["reading"].isin(["strict", "verdicts", "answer"])
     ]
     clear = int(((compared["gain low"] > 0) | (compared["gain high"] < 0)).sum())
+    notes = graded.loc[graded["note"].ne(""), ["benchmark", "note"]].drop_duplicates()
     return (
         f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading. "
         f"{clear} of {len(compared)} differences to the base model at the level of prompts exclude zero."
-    )
+    ) + "".join(f"\n{TITLES[row.benchmark]} is not graded: {row.note}." for row in notes.itertuples())
 
 
 def micro_sentence(table: pd.DataFrame) -> str:

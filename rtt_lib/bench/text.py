@@ -21,16 +21,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rtt_lib.bench.generate import Backend, Precision, generate, summarise
-from rtt_lib.bench.tables import benchmark_files
+from rtt_lib.bench.tables import benchmark_files, prompts_of
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_json
-from rtt_lib.models import _hub_answers
 from rtt_lib.profile import Profile
-from rtt_lib.rubrics import sources
-from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import Task, compose, default_tasks, read_tasks
 from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.verify.answers import has_right_answer, unanswered
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.judge import Judge
 from rtt_lib.verify.verdict import aon
@@ -85,20 +83,13 @@ def benchmark_prompts(profile: Profile) -> tuple[dict[str, list[RubricPrompt]], 
     files, found, missing = benchmark_files(profile), {}, {}
     for name in profile.evaluation.benchmarks:
         try:
-            prompts = read_benchmark(name, files[name]) if name in files else _from_hub(name)
+            prompts = prompts_of(name, files)
         except RTTError as error:
             missing[name] = str(error)
             print(f"benchmark {name} is left out: {error}", file=sys.stderr, flush=True)
         else:
             found[name] = some(prompts, profile.evaluation.prompts)
     return found, missing
-
-
-def _from_hub(name: str) -> list[RubricPrompt]:
-    if not _hub_answers():
-        raise RTTError("its file is neither in data.path nor in RTT_TEST_DATA/benchmarks, and the hub does not answer")
-    items = sources.load(name.replace("-", "_"))
-    return [item if isinstance(item, RubricPrompt) else RubricPrompt(item.id, item.prompt, ()) for item in items]
 
 
 def some(prompts: Sequence[RubricPrompt], n: int | None) -> list[RubricPrompt]:
@@ -120,7 +111,7 @@ def evaluate(spec: TextRunSpec, results: Path) -> None:
     benchmarks: dict[str, Any] = {name: {"missing": reason} for name, reason in missing.items()}
     for name, questions in prompts.items():
         rows = _respond(spec, results, questions, answers / f"{name}.jsonl")
-        benchmarks[name] = summarise(rows) | _scores(questions, rows, verifier)
+        benchmarks[name] = summarise(rows) | grade(questions, rows, verifier)
     record = _held_out(spec, results, verifier) | {
         "fingerprint": spec.fingerprint(),
         "arm": spec.arm.name,
@@ -160,13 +151,11 @@ def _respond(
     return [row for _, row in read_jsonl(path)]
 
 
-def _scores(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
-    """Of a benchmark with rubrics; questions with one right answer are graded elsewhere."""
-    return grade(prompts, rows, verifier) if any(prompt.criteria for prompt in prompts) else {}
-
-
 def grade(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
-    """Shares in [0, 1] of the known verdicts: all constraints satisfied, mean over constraints, and per family."""
+    """Shares in [0, 1] of the known verdicts: all constraints satisfied, mean over constraints, and per family.
+
+    Of questions with one right answer: the accuracy, and the share of responses that state no answer, which are wrong.
+    """
     asked = {prompt.id: prompt for prompt in prompts}
     rubrics = [asked[row["id"]].criteria for row in rows]
     verdicts = verifier([row["prompt"] for row in rows], [row["response"] for row in rows], rubrics)
@@ -175,12 +164,15 @@ def grade(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], ve
         for criterion, verdict in zip(rubric, row, strict=True):
             families[criterion.family].append(verdict.value)
     everything = [value for values in families.values() for value in values]
-    return {
+    found = {
         "all_satisfied": _mean(aon([verdict.value for verdict in row]) for row in verdicts),
         "satisfied": _mean(everything),
         "unknown": everything.count(None),
         "families": {family: _mean(values) for family, values in sorted(families.items())},
     }
+    if any(map(has_right_answer, prompts)):
+        found |= {"accuracy": found["all_satisfied"], "unanswered": unanswered(verdicts)}
+    return found
 
 
 def _mean(values: Any) -> float | None:

@@ -28,11 +28,11 @@ from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field
 from rtt_lib.rubrics.schema import JUDGE, Criterion, RubricPrompt
 from rtt_lib.verify import muldimif
+from rtt_lib.verify.answers import LETTERS
 from rtt_lib.verify.registry import find_rule
 
 log = logging.getLogger(__name__)
 
-LETTERS = "ABCDEFGHIJKLMNOPQRST"
 MATH_FORM = "{question}\n\nThink it through step by step and put the final answer in \\boxed{{}}."
 CHOICE_FORM = (
     "{question}\n\n{options}\n\nThink it through step by step. Let the last line of your reply be "
@@ -48,6 +48,13 @@ class Question:
     prompt: str
     answer: str
     kind: str
+    options: int = 0  # how many there are to choose from
+
+    def as_prompt(self) -> RubricPrompt:
+        """Its only criterion is the right answer, so that whatever grades rubrics grades questions too."""
+        args = {"answer": self.answer} | ({"options": self.options} if self.options else {})
+        criterion = Criterion(f"The answer is {self.answer}.", f"answer:{self.kind}", args)
+        return RubricPrompt(self.id, self.prompt, (criterion,), source=self.kind)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,11 @@ def load(name: str, origin: str | Path | None = None, limit: int | None = None, 
         raise RTTError(f"{origin or source.hub_id}: holds no rows")
     _report_unruled(name, items)
     return items
+
+
+def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
+    """The items of data set `name` as prompts that can be graded; see `load`."""
+    return [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
 
 
 def _report_unruled(name: str, items: Iterable[Item]) -> None:
@@ -319,7 +331,8 @@ def _mmlu_pro(row: Row, where: str, rng: random.Random) -> Question:
 
 def _choice(id: str, question: str, options: list[str], answer: str) -> Question:
     listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
-    return Question(id, CHOICE_FORM.format(question=question.strip(), options=listed), answer, "choice")
+    prompt = CHOICE_FORM.format(question=question.strip(), options=listed)
+    return Question(id, prompt, answer, "choice", len(options))
 
 
 HUB_IDS = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test", "ifbench-head": "allenai/IFBench_test"}

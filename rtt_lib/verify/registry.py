@@ -37,6 +37,7 @@ FAMILIES = {
     "ifbench-head": "rtt_lib.verify.ifbench",
     "muldimif": "rtt_lib.verify.muldimif",
     "composed": "rtt_lib.verify.composed",
+    "answer": "rtt_lib.verify.answers",
     "micro": "rtt_lib.verify.micro",
 }
 RULES: dict[str, Rule] = {}

@@ -247,11 +247,10 @@ def test_any_answer_of_a_server_is_a_text_or_a_reason(folder, status, data, kind
 
 
 def rule_names() -> list[str]:
-    """Of the rules whose arguments come from files; those of the micro world are made on the spot."""
     for family in FAMILIES:
         with contextlib.suppress(RTTError):
             find_rule(f"{family}:none")  # its module registers its rules
-    return sorted(name for name in RULES if not name.startswith("micro:"))
+    return sorted(RULES)
 
 
 ARGUMENTS = (
