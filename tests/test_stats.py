@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtt_lib.bench.stats import bootstrap, interquartile_mean, paired, smooth, steps_to_threshold, summary
+from rtt_lib.bench.stats import bootstrap, coverage, interquartile_mean, paired, smooth, steps_to_threshold, summary
 
 
 def runs(**arms):
@@ -22,10 +22,24 @@ def test_interquartile_mean_cuts_a_quarter_at_each_end():
 
 def test_bootstrap_stays_within_its_strata():
     # Within each stratum all values agree, so every resample has the same mean: the interval is a point.
-    assert bootstrap([1, 1, 5], ["A", "A", "B"]) == pytest.approx((7 / 3, 7 / 3))
+    assert bootstrap([1, 1, 5, 5], ["A", "A", "B", "B"]) == pytest.approx((3, 3))
     # One stratum: the extremes of the resampled mean reach towards 0 and 1.
     low, high = bootstrap([0, 1], ["A", "A"])
     assert (low, high) == (0, 1)
+
+
+def test_a_lone_run_of_a_base_model_does_not_make_the_interval_narrow():
+    # From 1, 1 and 5 together: all ones in 8 of 27 resamples, all fives in 1 of 27, more than the 2.5% cut off.
+    assert bootstrap([1, 1, 5], ["A", "A", "B"]) == (1, 5)
+    table = runs(ours=[0.1, 0.1], theirs=[0.0, 0.2])
+    lone = pd.concat([table, pd.DataFrame([("ours", "L", "B0", 0.9), ("theirs", "L", "B0", 0.1)],
+                                          columns=["arm", "world", "seed", "score"])])  # fmt: skip
+    assert not paired(lone, "ours", "theirs", "score", "L")["better"]  # differences 0.1, -0.1, 0.8
+
+
+def test_coverage_of_few_runs_is_below_its_name_and_of_many_near_it():
+    few, many = coverage(("A", "A", "A", "B", "B"), trials=400), coverage(("A",) * 40, trials=400)
+    assert 0.6 < few < 0.9 < many < 0.99
 
 
 def test_bootstrap_covers_the_mean_about_as_often_as_it_says():

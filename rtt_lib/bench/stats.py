@@ -28,8 +28,14 @@ def bootstrap(
     statistic: Callable[..., np.ndarray] = np.mean,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The interval of `statistic`, resampling within each stratum."""
+    """The interval of `statistic`, resampling within each stratum.
+
+    A lone value cannot be resampled within its stratum, which would make the interval far too narrow: where there is
+    one, all values are drawn from together.
+    """
     values, strata = np.asarray(values, float), np.asarray(strata)
+    if np.unique(strata, return_counts=True)[1].min() < 2:
+        strata = np.zeros(len(values), int)
     rng = np.random.default_rng(seed)
     draws = [
         values[strata == stratum][rng.integers(0, (strata == stratum).sum(), (RESAMPLES, (strata == stratum).sum()))]
@@ -38,6 +44,13 @@ def bootstrap(
     found = statistic(np.concatenate(draws, axis=1), axis=1)
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def coverage(strata: Sequence[str], trials: int = 1000, seed: int = 0) -> float:
+    """How often the interval of `bootstrap` holds the true mean of normal values: 0.95 by name, less for few runs."""
+    values = np.random.default_rng(seed).normal(size=(trials, len(strata)))
+    intervals = [bootstrap(row, strata, seed=n) for n, row in enumerate(values)]
+    return float(np.mean([low <= 0 <= high for low, high in intervals]))
 
 
 def summary(runs: pd.DataFrame, column: str) -> pd.DataFrame:
