@@ -14,7 +14,7 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json
-from rtt_lib.report.site import build_site, check_site, mathml, notebook_page, read_table
+from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page, read_table
 from rtt_lib.report.theme import (
     ARM_COLORS,
     VARIANT_COLORS,
@@ -119,10 +119,20 @@ def test_aligned_equations_keep_their_columns():
     assert converted.count("<mtr>") == 2 and converted.count("<mtd") == 4 and "aligned" not in converted
 
 
-def test_the_title_is_the_first_heading_and_the_question_the_first_one_asked(tmp_path):
-    _notebook(tmp_path / "04_group.ipynb", "Some words.\n\n**Question.** Does `intra` beat *inter*? Yes? No?", [])
+def test_the_title_is_the_first_heading_and_the_opening_two_sentences(tmp_path):
+    words = "# 04 What is `intra`?\n\nIt is a *group* of\ntokens. Does it beat inter? A third.\n\nMore."
+    _notebook(tmp_path / "04_group.ipynb", words, [])
     page = notebook_page(tmp_path / "04_group.ipynb")
-    assert (page.title, page.question) == ("Group", "Does intra beat inter?")
+    assert (page.title, page.opening) == ("What is intra?", "It is a group of tokens. Does it beat inter?")
+    _notebook(tmp_path / "04_group.ipynb", "No heading.", [])
+    page = notebook_page(tmp_path / "04_group.ipynb")
+    assert (page.title, page.opening) == ("Group", "")
+
+
+def test_verdicts_are_counted():
+    rows = [["C1", "replicates"], ["C2", "does not replicate"], ["C3", "replicates"]]
+    table = Table("claims", ["claim", "verdict"], rows, 3, [False, False])
+    assert count_verdicts(table) == {"replicates": 2, "does not replicate": 1} and count_verdicts(None) == {}
 
 
 @pytest.mark.parametrize(

@@ -435,6 +435,13 @@ def strongest_rivals(runs: pd.DataFrame, column: str = SCORE) -> dict[str, str]:
     return found
 
 
+def save_recommendation(evidence: Evidence, candidates: Sequence[str], results: Path) -> str:
+    """Leave `tables/recommendation.csv`, which the site's first page shows; returns the sentence."""
+    sentence = recommendation(evidence, candidates)
+    save_table(pd.DataFrame({"recommendation": [sentence]}), "recommendation", results)
+    return sentence
+
+
 def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = SCORE) -> str:
     """The candidate with the largest mean gain among those that no world speaks against.
 

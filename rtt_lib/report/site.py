@@ -26,6 +26,11 @@ VERDICT_CLASSES = {
     "does not replicate": "bad",
     "cannot be tested at this size": "untested",
 }
+# What a reader should see first, of those a run has: notebook 06's.
+FIRST_FIGURES = {
+    "core_learning_curves": "Plain RL and RTT in training, on the same prompts and seeds",
+    "core_paired": "After training: RTT minus RL with the same reward, run by run",
+}
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """One executed notebook: its stem, its title and the question it opens with."""
+    """One executed notebook: its stem, its title and what it says first."""
 
     stem: str
     title: str
-    question: str
+    opening: str
     body: Markup
 
 
@@ -67,9 +72,12 @@ def build_site(results_dir: str | Path) -> Path:
         text = _render("notebook.html.j2", home="../", site="", here=page.stem, page=page, **beside, **common)
         write_text(site / f"{page.stem}.html", text)
     _remove_stale(site, {page.stem for page in pages} | {"figures", "tables", "manifest"})
-    claims = next((table for table in tables if table.name == "claims"), None)
+    by_name = {table.name: table for table in tables}
+    claims, advice = by_name.get("claims"), by_name.get("recommendation")
+    front = {"claims": claims, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
+    front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
     return write_text(
-        results / "index.html", _render("index.html.j2", home="", site="site/", here="index", claims=claims, **common)
+        results / "index.html", _render("index.html.j2", home="", site="site/", here="index", **front, **common)
     )
 
 
@@ -95,6 +103,12 @@ def _render(template: str, **values: Any) -> str:
 def verdict_class(text: str) -> str:
     """The colour class of a table cell that holds a verdict, empty for any other cell."""
     return VERDICT_CLASSES.get(text.strip().lower(), "")
+
+
+def count_verdicts(claims: Table | None) -> dict[str, int]:
+    """How many claims have each verdict, in the order of VERDICT_CLASSES."""
+    said = [text for row in claims.rows for text in row if text in VERDICT_CLASSES] if claims else []
+    return {verdict: said.count(verdict) for verdict in VERDICT_CLASSES if verdict in said}
 
 
 def read_table(path: Path) -> Table:
@@ -130,18 +144,20 @@ def notebook_page(path: Path) -> Page:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             _tame(output)
-    title, question = _title_and_question(notebook.cells, path.stem)
+    title, opening = _title_and_opening(notebook.cells, path.stem)
     body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"path": str(path.parent)}})
-    return Page(path.stem, title, question, Markup(body))
+    return Page(path.stem, title, opening, Markup(body))
 
 
-def _title_and_question(cells: list, stem: str) -> tuple[str, str]:
-    """The first heading, and the first sentence that asks something."""
-    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
-    question = re.search(r"(?:^|[.!:*]\s+|\n)([^\n.!?#|]{8,300}\?)", text)
-    title = heading.group(1) if heading else stem.split("_", 1)[1].replace("_", " ").capitalize()
-    return _plain_text(title), _plain_text(question.group(1)) if question else ""
+def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
+    """The first heading, without the notebook's number, and the first two sentences below it."""
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    heading = re.search(r"^#\s+(?:\d+\s+)?(.+)$", text, re.MULTILINE)
+    if not heading:
+        return stem.split("_", 1)[1].replace("_", " ").capitalize(), ""
+    paragraph = text[heading.end() :].strip().split("\n\n")[0]
+    sentences = re.split(r"(?<=[.?!])\s+", " ".join(_plain_text(paragraph).split()))
+    return _plain_text(heading.group(1)), " ".join(sentences[:2])
 
 
 def _plain_text(markdown: str) -> str:
