@@ -246,3 +246,14 @@ def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
         assert len(offsets) == len(kept) and tokenizer.eos_token_id not in kept[:-1]
         assert kept[-1] == tokenizer.eos_token_id or len(kept) == first.token_ids.shape[1]
     assert all(len(row) == len(question.criteria) for row in first.verdicts)
+
+
+def test_quarters_of_a_run_by_hand():
+    """Eight steps, two in each quarter; five steps split at 1.25, 2.5 and 3.75."""
+    curves = pd.DataFrame(
+        {"world": "L", "arm": "RL-AON", "seed": "A0", "step": range(1, 9), "verdict/aon": range(1, 9)}
+    )
+    assert comparison.quarters(curves)[list(comparison.QUARTERS)].to_numpy().tolist() == [[1.5, 3.5, 5.5, 7.5]]
+    odd = comparison.quarters(curves[curves["step"] <= 5])
+    assert odd[list(comparison.QUARTERS)].to_numpy().tolist() == [[1, 2, 3, 4.5]]
+    assert comparison.quarters(pd.DataFrame(columns=["arm", "world", "seed", "step"])).empty

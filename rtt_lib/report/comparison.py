@@ -31,6 +31,7 @@ LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
 LOWER_IS_BETTER = ("language loss", "truncated")
 ENOUGH_RUNS = 3
+QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run
 WINDOW = 10  # rollout steps over which a training curve is averaged
 
 NO_DIFFERENCE, NOT_RUN, TOO_FEW = "no difference shown", "not run in this profile", "too few runs to tell"
@@ -190,6 +191,16 @@ def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-A
             }
         )
     return pd.DataFrame(rows, columns=names)
+
+
+def quarters(curves: pd.DataFrame, column: str = "verdict/aon") -> pd.DataFrame:
+    """One row per run: the mean of a training curve over each quarter of its steps, for `differences`."""
+    if column not in curves:
+        return pd.DataFrame(columns=["world", "arm", "seed", *QUARTERS])
+    steps = curves.groupby(["world", "arm", "seed"])["step"].transform("max")
+    quarter = ((4 * curves["step"] - 1) // steps).clip(0, 3).map(dict(enumerate(QUARTERS)))
+    means = curves.assign(quarter=quarter).groupby(["world", "arm", "seed", "quarter"], sort=False)[column].mean()
+    return means.unstack().reindex(columns=list(QUARTERS)).reset_index()
 
 
 def _settled(line: np.ndarray) -> np.ndarray:
