@@ -23,14 +23,19 @@ def discriminator():
     return attribute.load(None)
 
 
-def relevance(discriminator, criterion: str, response: str, segment: str = "") -> tuple[float, float]:
-    """Mean p over the tokens that touch `segment` (every occurrence), and over the others."""
+def split(discriminator, criterion: str, response: str, segment: str = "") -> tuple[list[float], list[float]]:
+    """p of the tokens that touch `segment` (every occurrence), and of the others."""
     places = [i for i in range(len(response)) if segment and response.startswith(segment, i)]
     inside, outside = [], []
     for token in discriminator.attribute(criterion, response):
         touched = any(token.start < place + len(segment) and token.end > place for place in places)
         (inside if touched else outside).append(token.relevance)
-    return sum(inside) / max(1, len(inside)), sum(outside) / max(1, len(outside))
+    return inside, outside
+
+
+def mean_relevance(discriminator, criterion: str, response: str) -> float:
+    _, everywhere = split(discriminator, criterion, response)
+    return sum(everywhere) / len(everywhere)
 
 
 @pytest.mark.parametrize(
@@ -42,24 +47,21 @@ def relevance(discriminator, criterion: str, response: str, segment: str = "") -
     ],
 )
 def test_a_global_criterion_marks_everything_satisfied_or_not(discriminator, criterion, response):
-    _, everywhere = relevance(discriminator, criterion, response)
-    assert everywhere > 0.9
+    assert mean_relevance(discriminator, criterion, response) > 0.9
 
 
-@pytest.mark.parametrize(
-    ("criterion", "response", "segment"),
-    [
-        (
-            'Your response should start with "My Answer:"',
-            "My Answer: 42 is the number that everybody knows.",
-            "My Answer:",
-        ),
-        ('Finish your response with "That is all."', "We went home early. That is all.", "That is all."),
-    ],
-)
-def test_a_satisfied_positive_one_marks_its_segment(discriminator, criterion, response, segment):
-    inside, outside = relevance(discriminator, criterion, response, segment)
-    assert inside > 0.4 and inside > outside + 0.25
+def test_a_satisfied_positive_one_marks_its_segment(discriminator):
+    """All of it; after its last token a causal model may go on for some tokens more."""
+    response = "My Answer: 42 is the number that everybody knows."
+    inside, outside = split(discriminator, 'Your response should start with "My Answer:"', response, "My Answer:")
+    assert min(inside) >= 0.5 and sum(outside) / len(outside) < 0.4 and max(outside[-5:]) < 0.1
+
+
+def test_a_segment_at_the_end_is_marked_and_nothing_before_it(discriminator):
+    """Of its first tokens a causal model cannot know yet that they are the end."""
+    response = "We went home early. That is all."
+    inside, outside = split(discriminator, 'Finish your response with "That is all."', response, "That is all.")
+    assert max(inside) >= 0.5 and max(outside) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -70,20 +72,16 @@ def test_a_satisfied_positive_one_marks_its_segment(discriminator, criterion, re
     ],
 )
 def test_a_violated_positive_one_marks_nothing(discriminator, criterion, response):
-    _, everywhere = relevance(discriminator, criterion, response)
-    assert everywhere < 0.1
+    assert mean_relevance(discriminator, criterion, response) < 0.1
 
 
 def test_a_violated_negative_one_marks_the_offence(discriminator):
-    inside, outside = relevance(
-        discriminator, 'Avoid the word "very".', "It was a very cold and very long night.", "very"
-    )
-    assert inside > 0.4 and outside < 0.1
+    inside, outside = split(discriminator, 'Avoid the word "very".', "It was a very cold and long night.", "very")
+    assert max(inside) >= 0.5 > max(outside)
 
 
 def test_a_satisfied_negative_one_marks_nothing(discriminator):
-    _, everywhere = relevance(discriminator, 'Avoid the word "very".', "It was a cold and long night.")
-    assert everywhere < 0.1
+    assert mean_relevance(discriminator, 'Avoid the word "very".', "It was a cold and long night.") < 0.1
 
 
 def test_the_command_uses_it(discriminator, capsys):

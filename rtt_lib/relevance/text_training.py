@@ -1,6 +1,6 @@
 """Train the text discriminator that is shipped: SmolLM2-135M + LoRA, on composed prompts.
 
-    python -m rtt_lib.relevance.text_training OUTPUT [--examples 3200] [--epochs 1] ...
+    python -m rtt_lib.relevance.text_training OUTPUT [--examples 3840] [--epochs 1] ...
 
 Three criterion families are held out of training and reported apart. The metrics are written to OUTPUT/adapter with
 the settings and versions that made them, and a model card; that folder is what is shipped.
@@ -19,6 +19,8 @@ from pathlib import Path
 import pandas as pd
 
 from rtt_lib.files import read_json, write_json, write_text
+from rtt_lib.manifest import git_state
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.profile import Discriminator as Settings
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
 from rtt_lib.relevance.corpus import build_examples
@@ -89,7 +91,7 @@ def evaluate(discriminator: Discriminator, n: int) -> dict:
 def card(metrics: dict) -> str:
     """The model card: what it is, how it was made, what it is worth."""
     lines = [
-        "# Token-level relevance discriminator, SmolLM2-135M + LoRA",
+        f"# Token-level relevance discriminator, SmolLM2-135M + LoRA, {metrics['settings']['annotator']} labels",
         "",
         "Given a criterion and a response: which tokens does the criterion depend on? A LoRA adapter and a token head;",
         "`rtt_adapter.json` names the base file and its hash, and the adapter is merged into it when it is loaded.",
@@ -98,7 +100,8 @@ def card(metrics: dict) -> str:
         "",
         f"Made by `python -m rtt_lib.relevance.text_training` with {metrics['settings']}, {metrics['versions']}, on",
         "composed prompts with responses and labels by rule. English, short responses, verifiable criteria: on",
-        "anything else, soft criteria above all, look at what it marks before you believe it.",
+        "anything else, soft criteria above all, look at what it marks before you believe it. A response that was made",
+        "to violate has one offence, mostly: of a forbidden word that comes twice, the second may go unmarked.",
         "",
         "Scores over tokens at p = 0.5, on fresh prompts. A global criterion marks the whole",
         "response, so it has no AUC. Intervals (95%) resample examples.",
@@ -112,14 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--annotator", choices=ANNOTATORS, default="taxonomy")
-    parser.add_argument("--examples", type=int, default=3200)
+    parser.add_argument("--examples", type=int, default=3840)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--rank", type=int, default=4)
     parser.add_argument("--longest", type=int, default=260, help="characters of a training response: what a CPU bears")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test-examples", type=int, default=600)
-    arguments = parser.parse_args()
+    arguments, made_at = parser.parse_args(), git_state(REPOSITORY)
     settings = Settings(
         BASE,
         annotator=arguments.annotator,
@@ -145,7 +148,7 @@ def main() -> None:
         options={"save_steps": 50, "save_strategy": "steps", "lr_scheduler_type": "cosine"},
     )
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
-    about = {"settings": vars(arguments) | {"output": None}, "held out": HELD_OUT, "versions": versions}
+    about = {"settings": vars(arguments) | {"output": None}, "held out": HELD_OUT, "versions": versions} | made_at
     metrics = about | evaluate(discriminator, arguments.test_examples)
     write_json(arguments.output / "adapter" / TRAINING_LOG, read_json(arguments.output / TRAINING_LOG))
     write_json(arguments.output / "adapter" / "metrics.json", metrics)

@@ -318,7 +318,7 @@ CLAIMS = (
         "C1",
         "RTT beats RL with the same reward",
         "Table 1, mean gain: 2.50 points (instruction level), 1.64 (rubric level)",
-        "notebook 06, part 3 (core_differences)",
+        "notebook 06, part 3 (core_differences); notebook 07, part 3 (table_3_differences)",
         c1,
     ),
     Claim(
