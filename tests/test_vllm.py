@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,12 +26,13 @@ pytestmark = pytest.mark.vllm
 MODEL = "smollm2-135m"
 PROMPTS = compose(default_tasks(), 50, seed=3)
 GREEDY = Evaluation(completions=1, temperature=0.0, max_tokens=32)
+SMALL_CACHE = ("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; otherwise vLLM wants nearly all memory for itself
 TIE = 0.01  # of the logits: two kernels that sum in another order differ by less than that in float32
 
 
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch):
-    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+    monkeypatch.setenv(*SMALL_CACHE)
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -84,7 +86,8 @@ def server(tmp_path_factory):
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(resolve(MODEL).location)]
     command += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--dtype", "float32", "--max-model-len", "2048"]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    environment = os.environ | dict([SMALL_CACHE])
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}/v1"
@@ -94,14 +97,14 @@ def server(tmp_path_factory):
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     for _ in range(600):
-        assert process.poll() is None, log.read_text()[-3000:]
+        assert process.poll() is None, log.read_text()[-6000:]
         try:
             if httpx.get(url).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(1)
-    pytest.fail(f"no answer from {url}: {log.read_text()[-3000:]}")
+    pytest.fail(f"no answer from {url}: {log.read_text()[-6000:]}")
 
 
 def test_the_judge_asks_a_real_server(server, tmp_path):
