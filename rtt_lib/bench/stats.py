@@ -41,8 +41,15 @@ def bootstrap(
         values[strata == stratum][rng.integers(0, (strata == stratum).sum(), (RESAMPLES, (strata == stratum).sum()))]
         for stratum in sorted(set(strata.tolist()))
     ]
-    found = statistic(np.concatenate(draws, axis=1), axis=1)
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return percentile_interval(statistic(np.concatenate(draws, axis=1), axis=1))
+
+
+def percentile_interval(draws: Sequence[float]) -> tuple[float, float]:
+    """The middle 95% of bootstrap draws, undefined ones (NaN) left out."""
+    known = np.asarray(draws)[~np.isnan(draws)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

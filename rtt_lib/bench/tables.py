@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rtt_lib.bench.stats import LEVEL, paired, summary
+from rtt_lib.bench.stats import paired, percentile_interval, summary
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
@@ -234,7 +234,7 @@ def _only_base(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> 
 def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
     """95% bootstrap interval of the accuracy over prompts, and within each prompt over its completions."""
     rng = np.random.default_rng(seed)
-    return _quantiles([_resampled(own, _draw_prompts(own, rng), rng) for _ in range(RESAMPLES)])
+    return percentile_interval([_resampled(own, _draw_prompts(own, rng), rng) for _ in range(RESAMPLES)])
 
 
 def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, float]:
@@ -246,7 +246,7 @@ def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, 
     for _ in range(RESAMPLES):
         prompts = _draw_prompts(own, rng)
         draws.append(_resampled(own, prompts, rng) - _resampled(base, prompts, rng))
-    return (own.accuracy - base.accuracy, *_quantiles(draws))
+    return (own.accuracy - base.accuracy, *percentile_interval(draws))
 
 
 def _draw_prompts(own: Scores, rng: np.random.Generator) -> np.ndarray:
@@ -258,14 +258,6 @@ def _resampled(own: Scores, prompts: np.ndarray, rng: np.random.Generator) -> fl
     completions = rng.integers(0, own.hits.shape[1], (len(prompts), own.hits.shape[1]))
     cases = own.cases[prompts[:, None], completions].sum()
     return float(own.hits[prompts[:, None], completions].sum() / cases) if cases else float("nan")
-
-
-def _quantiles(draws: Sequence[float]) -> tuple[float, float]:
-    known = np.asarray(draws)[~np.isnan(draws)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 # ----------------------------------------------------------------------------------------------------------- tables

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rtt_lib.bench.stats import percentile_interval
 from rtt_lib.relevance.annotate import label_with
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
@@ -119,7 +120,7 @@ def calibration_error(curve: Sequence[Bin]) -> float:
 
 
 def f1_interval(
-    scored: Sequence[Scored], threshold: float = HALF, level: float = 0.95, draws: int = 1000, seed: int = 0
+    scored: Sequence[Scored], threshold: float = HALF, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """Percentile bootstrap of F1 over examples."""
     each = np.stack([counts(one.p, one.y, threshold) for one in scored])
@@ -127,10 +128,7 @@ def f1_interval(
     tp, fp, fn, _ = (weights @ each).T
     with np.errstate(invalid="ignore"):
         values = 2 * tp / (2 * tp + fp + fn)
-    low, high = (
-        np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2]) if np.isfinite(values).any() else (np.nan,) * 2
-    )
-    return float(low), float(high)
+    return percentile_interval(values)
 
 
 Key = Callable[[Scored], str]

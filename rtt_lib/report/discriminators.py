@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rtt_lib.bench.stats import bootstrap
+from rtt_lib.bench.stats import bootstrap, percentile_interval
 from rtt_lib.files import read_json
 from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import greedy, label_with
@@ -150,17 +150,13 @@ def comparison_table(predictions: Predictions) -> pd.DataFrame:
         p, y = np.concatenate([one.p for one in scored]), np.concatenate([one.y for one in scored])
         scores = validate.scores_of(validate.counts(p, y))
         mean, draws = validate.mean_f1(scored), validate.mean_f1_draws(scored)
-        row = {"discriminator": name, "mean F1 over families": _interval(mean, *_quantiles(draws))}
-        row["taxonomy's lead"] = "" if name == "taxonomy" else _interval(best - mean, *_quantiles(reference - draws))
+        row = {"discriminator": name, "mean F1 over families": _interval(mean, *percentile_interval(draws))}
+        lead = _interval(best - mean, *percentile_interval(reference - draws))
+        row["taxonomy's lead"] = "" if name == "taxonomy" else lead
         row["without END"] = validate.mean_f1([one for one in scored if not _unknowable(one)])
         row |= {"precision": scores.precision, "recall": scores.recall, "AUC": validate.auc(p, y)}
         rows.append(row | {"calibration error": validate.calibration_error(validate.calibration(p, y))})
     return pd.DataFrame(rows)
-
-
-def _quantiles(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def _unknowable(one: Scored) -> bool:

@@ -150,16 +150,14 @@ def rl_config(spec: TextRunSpec, folder: Path, parameters: int) -> RTTGRPOConfig
     micro, accumulate = passes(
         rl.prompts_per_step * rl.group_size // rl.minibatches, rl.max_prompt_tokens + rl.max_response_tokens
     )
-    settings = grpo_settings(spec.arm, rl, accumulate) | _training(
-        spec, micro, rl.learning_rate, "constant_with_warmup", parameters
-    )
     return RTTGRPOConfig(
         str(folder),
         use_vllm=vllm != "off",
         vllm_mode="server" if vllm == "server" else "colocate",
         vllm_max_model_length=rl.max_prompt_tokens + rl.max_response_tokens if vllm == "colocate" else None,
         save_steps=min(MOST_ROLLOUTS_PER_CHECKPOINT, max(1, rl.steps // 4)) * rl.minibatches,
-        **settings,
+        **grpo_settings(spec.arm, rl, accumulate),
+        **_training(spec, micro, parameters),
     )
 
 
@@ -177,12 +175,10 @@ def passes(responses: int, tokens: int) -> tuple[int, int]:
     return micro, own // micro
 
 
-def _training(spec: TextRunSpec, micro: int, rate: float, schedule: str, parameters: int) -> dict[str, Any]:
+def _training(spec: TextRunSpec, micro: int, parameters: int) -> dict[str, Any]:
     """Settings that every trainer has; float32 weights, computed on in bfloat16 where there is a GPU."""
     return {
         "per_device_train_batch_size": micro,
-        "learning_rate": rate,
-        "lr_scheduler_type": schedule,
         "seed": spec.number,
         "report_to": "none",
         "use_cpu": not on_gpu(),
@@ -284,7 +280,9 @@ def _supervised(setting: Setting, rate: float) -> dict[str, Any]:
         "gradient_accumulation_steps": accumulate,
         "logging_steps": rl.minibatches,
         "save_strategy": "no",  # minutes of work, done again after a kill
-        **_training(setting.spec, micro, rate, "constant", setting.model.num_parameters()),
+        "learning_rate": rate,
+        "lr_scheduler_type": "constant",
+        **_training(setting.spec, micro, setting.model.num_parameters()),
     }
 
 

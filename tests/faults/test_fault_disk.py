@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from test_judge import QUESTION, Server, endpoint
+from judge_server import QUESTION, Server, endpoint
 from test_pipeline import House, write_notebook
 
 from rtt_lib import pipeline

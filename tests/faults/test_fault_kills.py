@@ -16,10 +16,10 @@ from functools import partial
 
 import pytest
 import work
+from judge_server import Handler, Server, says
 from sizes import sized
 from storm import files_of, storm
 from test_generate import save_model
-from test_judge import Handler, Server, says
 from test_pipeline import House
 
 from rtt_lib import pipeline

@@ -11,8 +11,8 @@ import time
 
 import pytest
 import torch
+from judge_server import Server, endpoint, says
 from test_generate import PROMPTS, SETTINGS, rows_of, save_model
-from test_judge import Server, endpoint, says
 
 from rtt_lib import cli, doctor
 from rtt_lib.bench import generate as module

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from hypothesis import strategies as st
+from judge_server import Server, fails, says
 from sizes import fuzz
-from test_judge import Server, fails, says
 from test_pipeline import House, write_notebook
 
 from rtt_lib import cli
