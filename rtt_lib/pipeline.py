@@ -100,7 +100,7 @@ def run(
                 if not only or notebook.number in only or notebook.stem in only:
                     state.forget(notebook.stem)
         for notebook in selected:
-            _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state)
+            _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
         files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))
         return build_site(results)
 
@@ -112,7 +112,12 @@ def _plain(value: Any) -> Any:
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def _bring_up_to_date(notebook: Notebook, wanted: str, state: State) -> None:
+def _threads(profile: Profile) -> int:
+    """One in the micro world, whose results must not depend on the number of cores; a language model takes all."""
+    return 1 if profile.data.source == "micro" else manifest.cores()
+
+
+def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, threads: int) -> None:
     reason = state.lack(notebook.stem, wanted)
     if reason is None:
         print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
@@ -120,7 +125,7 @@ def _bring_up_to_date(notebook: Notebook, wanted: str, state: State) -> None:
     print(f"{notebook.stem}: running ({reason})", flush=True)
     state.start(notebook.stem, wanted)
     began = time.monotonic()
-    execute(notebook, state.results)
+    execute(notebook, state.results, threads)
     seconds = time.monotonic() - began
     record_time(state.results, notebook.stem, seconds)
     state.finish(notebook.stem, wanted, always=[f"notebooks/{notebook.path.name}"])
@@ -166,7 +171,7 @@ def record_time(results: Path, stem: str, seconds: float) -> None:
 # --- one notebook --------------------------------------------------------------------------------------------------
 
 
-def execute(notebook: Notebook, results: Path) -> None:
+def execute(notebook: Notebook, results: Path, threads: int) -> None:
     """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -186,7 +191,7 @@ def execute(notebook: Notebook, results: Path) -> None:
                     cwd=notebook.path.parent,
                     kernel_name="python3",
                     language="python",
-                    kernel_manager_class=_kernel_manager(sidecar),
+                    kernel_manager_class=_kernel_manager(sidecar, threads),
                     progress_bar={"desc": notebook.stem, "mininterval": _refresh()},
                     start_timeout=300,
                     coalesce_streams=True,
@@ -205,16 +210,15 @@ def _parameters(results: Path, cwd: Path) -> dict[str, str]:
     return {"profile_path": (shown / "profile.yaml").as_posix(), "results_dir": shown.as_posix()}
 
 
-def _kernel_manager(sidecar: Path) -> type:
+def _kernel_manager(sidecar: Path, threads: int) -> type:
     """A kernel manager that starts the interpreter we run in, whatever kernels are installed for the user."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     environment = {
-        # One thread and one hash seed: results must not depend on the number of cores or the order of a set.
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "PYTHONHASHSEED": "0",  # results must not depend on the order of a set
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
         PROGRESS_FILE: str(sidecar),

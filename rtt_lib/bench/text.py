@@ -46,7 +46,9 @@ def on_gpu() -> bool:
 
 
 def precision() -> Precision:
-    return "bfloat16" if on_gpu() else "float32"
+    """bfloat16 on GPUs and on CPUs that calculate with it, almost twice as fast; other CPUs are slower with it."""
+    features = torch.cpu.get_capabilities()
+    return "bfloat16" if on_gpu() or features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
 
 
 def backend(profile: Profile) -> Backend:

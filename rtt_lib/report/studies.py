@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rtt_lib.bench.generate import generate
+import torch
+
+from rtt_lib.bench.generate import Precision, generate
 from rtt_lib.bench.tables import benchmark_files
 from rtt_lib.bench.text import backend, held_out_prompts, precision
 from rtt_lib.errors import RTTError
@@ -46,6 +48,7 @@ class Study:
     fresh:     n -> examples that no discriminator was trained on, from the same source
     written:   whose responses -> their examples: responses that nobody constructed
     unseen:    variant -> families that it was not trained on
+    precision: what the discriminators calculate with
     """
 
     variants: Sequence[Variant]
@@ -54,9 +57,12 @@ class Study:
     fresh: Callable[[int], Examples]
     written: Callable[[], dict[str, Examples]]
     unseen: Mapping[str, Sequence[str]]
+    precision: Precision = "float32"
 
     def load(self, name: str) -> Discriminator:
-        return Discriminator.load(self.folders[name])
+        found = Discriminator.load(self.folders[name])
+        found.model.to(getattr(torch, self.precision))
+        return found
 
 
 def study_of(profile: Profile, results: Path) -> Study:
@@ -105,6 +111,7 @@ def _text(profile: Profile, results: Path) -> Study:
         fresh=lambda n: text_training.held_out(n, FAMILIES),
         written=lambda: _written(profile, results),
         unseen=held_out,
+        precision=precision(),
     )
 
 

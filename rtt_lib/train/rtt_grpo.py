@@ -155,7 +155,8 @@ class RTTGRPOTrainer(GRPOTrainer):
     # --- token level ---
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+        with self.accelerator.autocast():  # around all of it: weights are cast once, not once per sampled token
+            output = super()._generate_and_score_completions(inputs)
         mask = output["completion_mask"].bool()
         group_size = self.num_generations if self.model.training else self.num_generations_eval
         beta = self._token_beta()
@@ -198,7 +199,8 @@ class RTTGRPOTrainer(GRPOTrainer):
         """A_tok [B, T] of the local responses, and the relevance [B, K, T] it came from."""
         device = rollouts.mask.device
         started = time.perf_counter()
-        relevance = self.relevance(rollouts).to(device)
+        with self.accelerator.autocast():
+            relevance = self.relevance(rollouts).to(device)
         self._record("rtt/relevance_seconds", time.perf_counter() - started)
         batch, criteria, length = rollouts.shape
         verdicts = torch.full((batch, criteria), torch.nan, device=device)

@@ -130,12 +130,12 @@ def run_all(
 ) -> Iterator[RunSpec | TextRunSpec]:
     """Run what is not done yet on `workers` processes and yield each spec as it is finished.
 
-    The base policies come first, once each, since many runs start from them. Runs on text come one after another.
+    The base policies come first, once each, since many runs start from them.
     """
     if specs and not isinstance(specs[0], RunSpec):
         from rtt_lib.train import text_runs
 
-        yield from text_runs.run_all(specs, results)
+        yield from text_runs.run_all(specs, results, workers)
         return
     runs = results / "runs"
     waiting = []

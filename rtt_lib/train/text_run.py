@@ -94,7 +94,8 @@ def train(spec: TextRunSpec, results: Path) -> None:
         if log:
             write_text(folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.6g"))
         write_json(folder / "timing.json", {"training_seconds": round(time.perf_counter() - started, 2)})
-        write_json(folder / "trained.json", {"fingerprint": fingerprint, "prompts_too_long": left_out})
+        about = {"fingerprint": fingerprint, "precision": precision(), "prompts_too_long": left_out}
+        write_json(folder / "trained.json", about)
         shutil.rmtree(folder / "attempt", ignore_errors=True)
 
 
@@ -176,13 +177,13 @@ def passes(responses: int, tokens: int) -> tuple[int, int]:
 
 
 def _training(spec: TextRunSpec, micro: int, parameters: int) -> dict[str, Any]:
-    """Settings that every trainer has; float32 weights, computed on in bfloat16 where there is a GPU."""
+    """Settings that every trainer has; float32 weights, computed on in bfloat16 where that is fast."""
     return {
         "per_device_train_batch_size": micro,
         "seed": spec.number,
         "report_to": "none",
         "use_cpu": not on_gpu(),
-        "bf16": on_gpu(),
+        "bf16": precision() == "bfloat16",
         "gradient_checkpointing": on_gpu() and parameters >= CHECKPOINTING_FROM,
         "dataloader_pin_memory": on_gpu(),
     }
