@@ -18,6 +18,7 @@ from rtt_lib.errors import RTTError
 
 WORLDS = ("L", "S", "M", "U")  # of the micro world: local, sparse, mixed, unequal lengths
 SOFT_SOURCES = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
+CONSTRUCTED = ("micro", "composed")  # for their prompts rules can write responses that satisfy everything
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -466,6 +467,11 @@ class _Checks:
         for arm in arms:
             near = _nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
+            self.require(
+                ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED,
+                dotted,
+                f"'{arm}' learns from responses constructed by rule, which only {' and '.join(CONSTRUCTED)} have",
+            )
 
 
 _RANGES = (
@@ -480,12 +486,12 @@ _RANGES = (
     ("rl.group_size", lambda value: value >= 2, "at least 2 (the group is what a response is compared with)"),
     (
         "data.seed policy.pretrain_steps policy.lora_rank discriminator.lora_rank rl.warmup_steps rl.top_k rl.beta "
-        "rl.temperature evaluation.temperature evaluation.top_k evaluation.seed compute.policy_gpus compute.judge_gpus",
+        "evaluation.temperature evaluation.top_k evaluation.seed compute.policy_gpus compute.judge_gpus",
         lambda value: value >= 0,
         "at least 0",
     ),
     (
-        "discriminator.epochs discriminator.learning_rate rl.learning_rate rl.clip_low rl.clip_high",
+        "discriminator.epochs discriminator.learning_rate rl.learning_rate rl.clip_low rl.clip_high rl.temperature",
         lambda value: value > 0,
         "above 0",
     ),

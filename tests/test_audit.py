@@ -88,10 +88,10 @@ def test_without_a_discriminator_there_is_nothing_to_measure(tmp_path):
 
 def test_the_arms_of_the_experiment_with_their_references_on_the_same_seeds(tmp_path):
     specs = released_specs(load_profile(REPOSITORY / "params" / "micro.yaml"), tmp_path)
-    assert {spec.world for spec in specs} == {"L"} and {"RL-AON", "RTT-AON released"} <= {s.arm.name for s in specs}
+    assert {spec.world for spec in specs} == {"L"} and {"RL-AON", "RTT-AON mixed rows"} <= {s.arm.name for s in specs}
     assert {spec.arm.name for spec in specs} <= set(ARMS)
-    seeds = {name: {s.seed for s in specs if s.arm.name == name} for name in ("RTT-AON", "RTT-AON released")}
-    assert seeds["RTT-AON"] >= seeds["RTT-AON released"] != set()
+    seeds = {name: {s.seed for s in specs if s.arm.name == name} for name in ("RTT-AON", "RTT-AON mixed rows")}
+    assert seeds["RTT-AON"] >= seeds["RTT-AON mixed rows"] != set()
 
 
 def test_d3_weights_by_hand():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,13 @@ def test_hits_and_cases_by_hand():
     assert math.isnan(scores(["a"], [[None]], "prompt").accuracy)
 
 
+def all_known(hits: np.ndarray) -> Scores:
+    return Scores(hits, np.ones_like(hits), tuple(f"p{n}" for n in range(len(hits))))
+
+
 def test_the_interval_of_single_passes_is_the_binomial_one():
     hits = np.array([1.0] * 120 + [0.0] * 80)[:, None]
-    low, high = interval(Scores(hits, np.ones_like(hits)))
+    low, high = interval(all_known(hits))
     half = 1.96 * math.sqrt(0.6 * 0.4 / 200)
     assert low == pytest.approx(0.6 - half, abs=0.015) and high == pytest.approx(0.6 + half, abs=0.015)
 
@@ -56,11 +61,11 @@ def test_the_interval_of_single_passes_is_the_binomial_one():
 def test_completions_are_resampled_within_their_prompt():
     """Prompts all alike, each with hits 1 and 0: only the completions vary, by 1/sqrt(P C) of a half."""
     hits = np.tile([1.0, 0.0], (50, 1))
-    low, high = interval(Scores(hits, np.ones_like(hits)))
+    low, high = interval(all_known(hits))
     assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(100), rel=0.15)
     # With prompts that are always satisfied or never, completions add nothing to know.
     hits = np.repeat([[1.0, 1.0], [0.0, 0.0]], 25, axis=0)
-    low, high = interval(Scores(hits, np.ones_like(hits)))
+    low, high = interval(all_known(hits))
     assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(50), rel=0.15)
 
 
@@ -68,12 +73,13 @@ def test_the_paired_difference_is_sharper_than_two_intervals():
     base = np.array([1.0, 0.0] * 100)[:, None]
     better = base.copy()
     better[1:21:2] = 1.0  # ten prompts more, none lost
-    ones = np.ones_like(base)
-    gain, low, high = difference(Scores(better, ones), Scores(base, ones))
+    gain, low, high = difference(all_known(better), all_known(base))
     assert gain == pytest.approx(0.05) and 0.02 < low < 0.05 < high < 0.09
-    assert difference(Scores(base, ones), Scores(base, ones)) == (0.0, 0.0, 0.0)
-    with pytest.raises(RTTError, match="200 prompts cannot be paired with the 100"):
-        difference(Scores(base, ones), Scores(base[:100], ones[:100]))
+    assert difference(all_known(base), all_known(base)) == (0.0, 0.0, 0.0)
+    with pytest.raises(RTTError, match="200 prompts cannot be paired with the 100 of the base model: 'p100' is not"):
+        difference(all_known(base), all_known(base[:100]))
+    with pytest.raises(RTTError, match="'p0' is not among both"):
+        difference(all_known(base), replace(all_known(base), ids=tuple(f"q{n}" for n in range(200))))
 
 
 @settings(max_examples=25, deadline=None)
@@ -191,8 +197,10 @@ def test_micro_table_pairs_by_seed():
     assert found.loc["base", "over base":].isna().all() and found.loc["RL-AON", "over RL, same reward":].isna().all()
     assert micro_sentence(table) == (
         "RTT against RL with the same reward, 2 comparisons: better in 1, worse in 0, "
-        "undecided in 1 (fewer than three runs, or an interval that holds zero)."
+        "undecided in 1 (fewer than three pairs, or an interval that holds zero)."
     )
+    lone = runs[runs["arm"].ne("RL-AON") | runs["seed"].eq("A0")]
+    assert "better in 0, worse in 0, undecided in 2" in micro_sentence(micro_table(lone)), "one pair shows nothing"
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in micro_figure(table).axes]
     assert titles == ["World L: all satisfied", "World L: per constraint", "World L: out of domain"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtt_lib.report import claims
+from rtt_lib.report import claims, comparison
 from rtt_lib.report.claims import FAILS, PARTLY, REPLICATES, UNTESTED, Evidence, claims_table, recommendation, wilson
 from rtt_lib.report.site import VERDICT_CLASSES
 
@@ -66,8 +66,15 @@ def test_c1_in_another_world_counts_as_much(tmp_path):
     other = scores(world="M", **CORE | {"RTT__AON": 0.3, "RTT__CSR": 0.3})
     judged = claims.c1(evidence(tmp_path, pd.concat([scores(**CORE), other])))
     assert judged.verdict == PARTLY and judged.reason.startswith("shown in 4 of 8 comparisons, the opposite in 4")
-    assert "L +10.0 [+10.0, +10.0], n = 5 | M -20.0 [-20.0, -20.0], n = 5" in judged.ours
+    mean, opposite = "+10.0 [+10.0, +10.0] (A +10.0 B +10.0)", "-20.0 [-20.0, -20.0] (A -20.0 B -20.0)"
+    assert f"L {mean}, n = 5 | M {opposite}, n = 5" in judged.ours
     assert judged.n == "5 paired seeds: A0 A1 A2 B0 B1"
+
+
+def test_more_for_the_opposite_is_no_replication(tmp_path):
+    worlds = [scores(world=world, **CORE | {"RTT__AON": 0.3, "RTT__CSR": 0.3}) for world in ("M", "S")]
+    judged = claims.c1(evidence(tmp_path, pd.concat([scores(**CORE), *worlds])))
+    assert judged.verdict == FAILS and judged.reason.startswith("shown in 4 of 12 comparisons, the opposite in 8")
 
 
 def test_a_difference_within_the_noise_is_not_shown(tmp_path):
@@ -139,7 +146,7 @@ def test_c6_the_best_has_to_beat_all(tmp_path):
     }
     judged = claims.c6(evidence(tmp_path, scores(**sweep)))
     assert judged.verdict == REPLICATES and "shown in 4 of 4" in judged.reason
-    assert claims.c6(evidence(tmp_path, scores(**sweep | {"RTT__AON_beta_25": 0.7}))).verdict == PARTLY
+    assert claims.c6(evidence(tmp_path, scores(**sweep | {"RTT__AON_beta_25": 0.7}))).verdict == FAILS
     assert claims.c6(evidence(tmp_path, scores(**sweep | {"RTT__AON": 0.3}))).verdict == FAILS
     assert claims.c6(evidence(tmp_path, scores(**CORE))).verdict == UNTESTED
 
@@ -161,8 +168,7 @@ def test_c7_without_runs_and_with_a_run_that_never_gets_there(tmp_path):
     assert claims.c7(evidence(tmp_path)).verdict == UNTESTED
     lines = curves(RL__CSR=(30, 0.6, 1.4), RTT__CSR=(30, 0.6, 0.4))
     lines.loc[lines["arm"] == "RTT-CSR", "verdict/aon"] = 0.1
-    shapes = claims.run_shapes(lines, ("RL-CSR", "RTT-CSR"))
-    steps = pd.Series(claims.half_way(lines, shapes)).groupby(shapes["arm"]).mean()
+    steps = comparison.half_way(lines, ("RL-CSR", "RTT-CSR")).groupby("arm")[comparison.HALF_WAY].mean()
     assert steps["RTT-CSR"] == 60 and 15 < steps["RL-CSR"] < 30
 
 

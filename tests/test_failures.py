@@ -75,9 +75,15 @@ def test_the_shape_of_a_run():
 
 def test_length_is_global_and_totals_are_no_families():
     found = failures.with_scopes(
-        pd.DataFrame({"verdict/aon": [0.0], "verdict/include": [0.5], "verdict/at_most_words": [1.0]})
+        pd.DataFrame({"world": "L", "verdict/aon": [0.0], "verdict/include": [0.5], "verdict/at_most_words": [1.0]})
     )
     assert found[failures.LOCAL_CURVE].tolist() == [0.5] and found[failures.GLOBAL_CURVE].tolist() == [1.0]
+
+
+def test_families_of_composed_prompts_have_their_own_taxonomy():
+    columns = {"verdict/lowercase": [1.0], "verdict/keywords": [0.5], "verdict/aon": [0.0]}
+    found = failures.with_scopes(pd.DataFrame({"world": ["composed"], **columns}))
+    assert found[failures.GLOBAL_CURVE].tolist() == [1.0] and found[failures.LOCAL_CURVE].tolist() == [0.5]
 
 
 def test_an_arm_without_token_credit_gets_a_dash():

@@ -87,6 +87,21 @@ def test_until_stop():
     assert until_stop([2], [1, 2]) == module.Completion([], truncated=False)
 
 
+def asked(*lengths):
+    return [module.Request(n, 0, PROMPTS[0], [0] * length, n) for n, length in enumerate(lengths)]
+
+
+def test_long_prompts_are_batched_few_at_a_time():
+    room = module.ORDINARY_PROMPT
+    found = list(module.batches(asked(9 * room, room, room, room, 2, 2), batch_size=4, max_tokens=room))
+    assert [(start, len(batch)) for start, batch in found] == [
+        (0, 1),
+        (1, 4),
+        (5, 1),
+    ]  # 8 rooms: one of 10, then four of 2
+    assert [len(batch) for _, batch in module.batches(asked(*[3 * room] * 5), 4, room)] == [2, 2, 1]
+
+
 # --- the file ---
 
 

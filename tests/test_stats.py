@@ -42,6 +42,16 @@ def test_coverage_of_few_runs_is_below_its_name_and_of_many_near_it():
     assert 0.6 < few < 0.9 < many < 0.99
 
 
+def test_coverage_falls_where_the_strata_differ():
+    alike, apart = (coverage(("A", "A", "A", "B", "B"), between, trials=400) for between in (0.0, 2.0))
+    assert apart < alike / 2  # the interval is of values within the strata
+
+
+def test_each_base_has_its_own_mean():
+    frame = runs(ours=[1.0, 2.0, 3.0, 10.0, 20.0], theirs=[0.0, 0.0, 0.0, 0.0, 0.0])
+    assert paired(frame, "ours", "theirs", "score", "L")["by base"] == {"A": 2.0, "B": 15.0}
+
+
 def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     inside = 0

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 Backend = Literal["transformers", "vllm"]
 Precision = Literal["float32", "bfloat16"]
+ORDINARY_PROMPT = 256  # tokens; batches of longer prompts are smaller, since all rows are padded to the longest
 BATCH_SIZE = {"transformers": 64, "vllm": 2048}  # vLLM batches by itself: a part is then only a point to resume from
 
 
@@ -124,6 +125,7 @@ def _record(
         "backend": backend,
         "precision": precision,
         "batch_size": batch_size,
+        "ordinary_prompt": ORDINARY_PROMPT,
         "completions": settings.completions,
         "sampling": sampling,
         "prompts": _digest([[prompt.id, prompt.prompt] for prompt in prompts]),
@@ -162,16 +164,31 @@ def _fill(
     """Make the batches that are not there yet; the model is loaded only if one is missing."""
     tokenizer = load_tokenizer(model_name)
     requests = plan(prompts, tokenizer, settings)
-    starts = range(0, len(requests), batch_size)
-    missing = [start for start in starts if not _part(parts, start).exists()]
+    missing = [
+        (start, batch)
+        for start, batch in batches(requests, batch_size, settings.max_tokens)
+        if not _part(parts, start).exists()
+    ]
     if not missing:
         return
     make = transformers_sampler if backend == "transformers" else vllm_sampler
     sampler = halving(make(model_name, tokenizer, settings, precision))
-    for start in progress(missing, f"responses of {Path(model_name).name}", len(missing)):
-        batch = requests[start : start + batch_size]
+    for start, batch in progress(missing, f"responses of {Path(model_name).name}", len(missing)):
         rows = [_row(*pair, tokenizer) for pair in zip(batch, sampler(batch), strict=True)]
         write_jsonl(_part(parts, start), rows)
+
+
+def batches(requests: Sequence[Request], batch_size: int, max_tokens: int) -> Iterator[tuple[int, Sequence[Request]]]:
+    """Batches with the place of their first request: `batch_size` ordinary prompts, or fewer that take as much room.
+
+    Requests come with the longest prompts first, so the first one of a batch says how wide it is.
+    """
+    room, start = batch_size * (ORDINARY_PROMPT + max_tokens), 0
+    while start < len(requests):
+        widest = len(requests[start].ids) + max_tokens
+        batch = requests[start : start + max(1, min(batch_size, room // widest))]
+        yield start, batch
+        start += len(batch)
 
 
 def halving(sampler: Sampler) -> Sampler:

@@ -13,6 +13,7 @@ import pandas as pd
 
 RESAMPLES = 4000
 LEVEL = 0.95
+ENOUGH_RUNS = 3  # below, no interval is shown and nothing is claimed
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -53,9 +54,13 @@ def percentile_interval(draws: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def coverage(strata: Sequence[str], trials: int = 1000, seed: int = 0) -> float:
-    """How often the interval of `bootstrap` holds the true mean of normal values: 0.95 by name, less for few runs."""
-    values = np.random.default_rng(seed).normal(size=(trials, len(strata)))
+def coverage(strata: Sequence[str], between: float = 0.0, trials: int = 1000, seed: int = 0) -> float:
+    """How often the interval of `bootstrap` holds the true mean of normal values: 0.95 by name, less for few runs.
+
+    `between`: how much the strata's own means vary, in standard deviations of the values within one.
+    """
+    rng, (names, stratum) = np.random.default_rng(seed), np.unique(strata, return_inverse=True)
+    values = rng.normal(size=(trials, len(strata))) + between * rng.normal(size=(trials, len(names)))[:, stratum]
     intervals = [bootstrap(row, strata, seed=n) for n, row in enumerate(values)]
     return float(np.mean([low <= 0 <= high for low, high in intervals]))
 
@@ -84,17 +89,19 @@ def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str)
     """Mean of arm - baseline over the seeds that both have, its interval, and the share of pairs that improve.
 
     `better` and `worse` say whether the interval excludes zero; with fewer than three pairs neither is claimed.
+    `by base`: the mean difference of each base model's pairs, whose spread the interval leaves out.
     """
     frame = runs[runs["world"] == world].pivot_table(index="seed", columns="arm", values=column)
     if arm not in frame or baseline not in frame:
         return {"pairs": 0, "difference": np.nan, "low": np.nan, "high": np.nan} | dict.fromkeys(
-            ("improved", "better", "worse"), None
+            ("improved", "better", "worse", "by base"), None
         )
     difference = (frame[arm] - frame[baseline]).dropna()
     if difference.empty:
         return paired(runs.iloc[:0], arm, baseline, column, world)
-    low, high = bootstrap(difference.to_numpy(), difference.index.str[0].tolist())
-    enough = len(difference) >= 3
+    base = difference.index.str[0]
+    low, high = bootstrap(difference.to_numpy(), base.tolist())
+    enough = len(difference) >= ENOUGH_RUNS
     return {
         "pairs": len(difference),
         "difference": float(difference.mean()),
@@ -103,6 +110,7 @@ def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str)
         "improved": float((difference > 0).mean() + 0.5 * (difference == 0).mean()),
         "better": enough and low > 0,
         "worse": enough and high < 0,
+        "by base": difference.groupby(base).mean().to_dict(),
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rtt_lib.bench.stats import paired, percentile_interval, summary
+from rtt_lib.bench.stats import ENOUGH_RUNS, paired, percentile_interval, summary
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
@@ -62,10 +62,11 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Scores:
-    """hits, cases: [P prompts, C completions]; a completion that a prompt does not have has 0 cases."""
+    """hits, cases: [P prompts, C completions]; a completion that a prompt does not have has 0 cases. ids: [P]."""
 
     hits: np.ndarray
     cases: np.ndarray
+    ids: tuple[str, ...]
 
     @property
     def accuracy(self) -> float:
@@ -171,9 +172,10 @@ def scores(ids: Sequence[str], verdicts: Sequence[Values], level: str) -> Scores
         grouped.setdefault(name, []).append(_hits_and_cases(values, level))
     width = max(map(len, grouped.values()), default=0)
     filled = np.zeros((len(grouped), width, 2))
-    for row, name in enumerate(sorted(grouped)):
+    names = tuple(sorted(grouped))
+    for row, name in enumerate(names):
         filled[row, : len(grouped[name])] = grouped[name]
-    return Scores(filled[..., 0], filled[..., 1])
+    return Scores(filled[..., 0], filled[..., 1], names)
 
 
 def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
@@ -239,8 +241,12 @@ def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
 
 def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, float]:
     """Accuracy minus the base's, with its interval: the same prompts are drawn for both, completions for each."""
-    if len(own.hits) != len(base.hits):
-        raise RTTError(f"{len(own.hits)} prompts cannot be paired with the {len(base.hits)} of the base model")
+    if own.ids != base.ids:
+        odd = sorted(set(own.ids) ^ set(base.ids))
+        raise RTTError(
+            f"{len(own.ids)} prompts cannot be paired with the {len(base.ids)} of the base model: {odd[0]!r} is not "
+            "among both; generate the responses of both anew"
+        )
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(RESAMPLES):
@@ -324,6 +330,8 @@ def _against(runs: pd.DataFrame, arm: str, baseline: str | None, column: str, wo
     found = paired(runs, arm, baseline, column, world) if baseline not in (None, arm) else {"pairs": 0}
     if not found["pairs"]:
         return dict.fromkeys((name, f"{name} low", f"{name} high"), float("nan"))
+    if found["pairs"] < ENOUGH_RUNS:  # too few for an interval
+        return {name: found["difference"], f"{name} low": float("nan"), f"{name} high": float("nan")}
     return {name: found["difference"], f"{name} low": found["low"], f"{name} high": found["high"]}
 
 
@@ -386,9 +394,8 @@ def micro_sentence(table: pd.DataFrame) -> str:
     rows = table[table["score"].isin(["all satisfied", "per constraint"]) & table[name].notna()]
     if rows.empty:
         return "No pair of RTT and RL with the same reward was run in this profile."
-    enough = rows["runs"] >= 3
-    better, worse = (enough & (rows[f"{name} low"] > 0)).sum(), (enough & (rows[f"{name} high"] < 0)).sum()
+    better, worse = (rows[f"{name} low"] > 0).sum(), (rows[f"{name} high"] < 0).sum()
     return (
         f"RTT against RL with the same reward, {len(rows)} comparisons: better in {better}, worse in {worse}, "
-        f"undecided in {len(rows) - better - worse} (fewer than three runs, or an interval that holds zero)."
+        f"undecided in {len(rows) - better - worse} (fewer than three pairs, or an interval that holds zero)."
     )

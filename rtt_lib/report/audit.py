@@ -294,12 +294,14 @@ GROUP_AXIS_REWARDS = (1.0, 0.5, 0.75, 0.0, 0.5, 0.25)
 # --- the experiment ---
 
 PAPER = "RTT-AON"
-ARMS = ("RL-AON", PAPER, *(f"{PAPER} {name}" for name in ("released", "truncated", "sequence mean", "as released")))
-PAIRS = tuple((arm, PAPER) for arm in ARMS[2:]) + tuple((arm, "RL-AON") for arm in ARMS[1:])
+NOISE = f"{PAPER} random"
+RELEASED = tuple(f"{PAPER} {name}" for name in ("mixed rows", "truncated", "sequence mean", "as released"))
+ARMS = ("RL-AON", NOISE, PAPER, *RELEASED)
+PAIRS = tuple((arm, baseline) for baseline in (PAPER, "RL-AON", NOISE) for arm in (PAPER, *RELEASED) if arm != baseline)
 
 
 def released_specs(profile: Profile, results: Path) -> list[RunSpec] | list[TextRunSpec]:
-    """The runs of the experiment `released` and, in its worlds, of the two arms it is compared with."""
+    """The runs of the experiment `released` and, in its worlds, of the arms it is compared with."""
     worlds = {spec.world for spec in plan(profile, ["released"], results)}
-    specs = plan(profile, ["core", "released"], results)
+    specs = plan(profile, ["core", "weights", "released"], results)
     return [spec for spec in specs if spec.arm.name in ARMS and spec.world in worlds]

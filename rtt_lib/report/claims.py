@@ -3,8 +3,8 @@
 Verdicts are computed, never written by hand, from the 95% intervals of paired differences:
 
     replicates           every comparison that the claim makes is shown: its interval lies on the claimed side of zero
-    partly               some comparisons are shown, others are not or are shown to be the other way round
-    does not replicate   none is shown
+    partly               some are shown, and at least as many as are shown to be the other way round
+    does not replicate   none is shown, or more are shown to be the other way round
     cannot be tested     fewer than three paired runs, or the run has nothing of the kind the claim speaks of
 """
 
@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rtt_lib.bench.stats import bootstrap, coverage, paired, steps_to_threshold, summary
+from rtt_lib.bench.stats import bootstrap, coverage, paired, summary
 from rtt_lib.files import write_text
-from rtt_lib.report.comparison import ENOUGH_RUNS, WINDOW
+from rtt_lib.report.comparison import CONTROL, ENOUGH_RUNS, half_way
 from rtt_lib.report.failures import run_shapes
 from rtt_lib.report.length_bias import SCENARIOS, simulate
 from rtt_lib.report.theme import markdown_table, save_table
@@ -62,11 +62,12 @@ class Comparison:
         return f"{self.arm} - {self.baseline}, {self.column} ({unit})"
 
     def numbers(self) -> str:
-        """`L +3.1 [+1.0, +5.2], n = 5`: the interval only where there are enough runs for one."""
+        """`L +3.1 [+1.0, +5.2] (A +2.0 B +4.8), n = 5`: the interval only where there are enough runs for one."""
         factor, digits = (1, 2) if self.column in UNITS else (100, 1)
         mean, low, high = (f"{factor * self.result[key]:+.{digits}f}" for key in ("difference", "low", "high"))
         interval = f" [{low}, {high}]" if self.tested else ""
-        return f"{self.world} {mean}{interval}, n = {self.result['pairs']}"
+        bases = " ".join(f"{base} {factor * value:+.{digits}f}" for base, value in self.result["by base"].items())
+        return f"{self.world} {mean}{interval} ({bases}), n = {self.result['pairs']}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def judge(comparisons: Sequence[Comparison], caveat: str = "") -> Judgement:
         return untested(f"fewer than {ENOUGH_RUNS} paired runs, so no interval.", ours, n)
     better = sum(one.result["better"] for one in tested)
     worse = sum(one.result["worse"] for one in tested)
-    verdict = REPLICATES if better == len(tested) else PARTLY if better else FAILS
+    verdict = REPLICATES if better == len(tested) else PARTLY if better and better >= worse else FAILS
     reason = f"shown in {better} of {len(tested)} comparisons, the opposite in {worse}."
     if len(tested) < len(comparisons):
         reason += f" {len(comparisons) - len(tested)} more have fewer than {ENOUGH_RUNS} pairs."
@@ -190,7 +191,7 @@ def c4(e: Evidence) -> Judgement:
 
 def c5(e: Evidence) -> Judgement:
     order = ["RTT-AON", "RTT-AON greedy", "RL-AON", "RTT-AON random"]
-    comparisons = [c for better, worse in pairwise(order) for c in e.compare(better, worse)]
+    comparisons = [c for better, worse in [*pairwise(order), (order[0], order[-1])] for c in e.compare(better, worse)]
     if {"RTT-AON greedy", "RTT-AON random"} - {name for c in comparisons for name in (c.arm, c.baseline)}:
         return untested("the runs that it compares are not in this profile.")
     return judge(
@@ -203,7 +204,11 @@ def c6(e: Evidence) -> Judgement:
     if not swept:
         return untested("the runs that it compares are not in this profile.")
     worlds = {one.world for one in swept}
-    return judge([c for c in e.compare("RTT-AON", "RL-AON") if c.world in worlds] + swept, "Beta 0 is RL-AON.")
+    comparisons = [c for c in e.compare("RTT-AON", "RL-AON") if c.world in worlds] + swept
+    judged = judge(comparisons, "Beta 0 is RL-AON.")
+    if any(one.tested and one.result["worse"] for one in comparisons):  # one better rival refutes "best"
+        return replace(judged, verdict=FAILS)
+    return judged
 
 
 def c7(e: Evidence) -> Judgement:
@@ -211,23 +216,8 @@ def c7(e: Evidence) -> Judgement:
     shapes = run_shapes(e.curves, ("RL-CSR", "RTT-CSR"))
     if shapes.empty:
         return untested("the runs that it compares are not in this profile.")
-    shapes["steps half way"] = half_way(e.curves, shapes)
+    shapes = shapes.merge(half_way(e.curves, ("RL-CSR", "RTT-CSR")))
     return judge([c for col in ("steps half way", "final entropy") for c in compare(shapes, "RL-CSR", "RTT-CSR", col)])
-
-
-def half_way(curves: pd.DataFrame, shapes: pd.DataFrame, baseline: str = "RL-CSR") -> list[float]:
-    """For each run the steps until it has half of what the baseline gains in its world (mean over its runs).
-
-    A run that never gets there counts as one that gets there at its end: its slowness is understated.
-    """
-    steps = []
-    for row in shapes.to_dict("records"):
-        rivals = shapes[(shapes["world"] == row["world"]) & (shapes["arm"] == baseline)]
-        threshold = (rivals["start"].mean() + rivals["end"].mean()) / 2
-        mine = (curves["world"] == row["world"]) & (curves["arm"] == row["arm"]) & (curves["seed"] == row["seed"])
-        line = curves[mine].sort_values("step")["verdict/aon"].to_numpy()
-        steps.append(min(steps_to_threshold(line, threshold, min(WINDOW, len(line))), float(len(line))))
-    return steps
 
 
 def c8(e: Evidence) -> Judgement:
@@ -265,6 +255,8 @@ def c10(e: Evidence) -> Judgement:
     if cases is None:
         return untested("notebook 03 has left no table of cases.")
     cases = cases[cases["discriminator"] == "taxonomy"]
+    if cases.empty:
+        return untested("notebook 03 has left no table of cases.")
     rows, shown, refuted = [], 0, 0
     for row in cases.to_dict("records"):
         low, high = wilson(row["exactly right"], int(row["examples"]))
@@ -408,14 +400,16 @@ def save_claims(evidence: Evidence, profile: str, results: Path) -> pd.DataFrame
 
 def claims_markdown(table: pd.DataFrame, profile: str) -> str:
     counts = ", ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in VERDICTS)
-    held = f"{coverage(FIVE_RUNS):.0%}"
+    alike, apart = (f"{coverage(FIVE_RUNS, between):.0%}" for between in (0.0, 1.0))
     return (
         f"# The paper's claims, profile `{profile}`\n\n{counts}.\n\n"
         "*Ours* are mean paired differences over seeds with 95% stratified bootstrap intervals, in points (hundredths) "
         "unless another unit is given. A claim replicates where every interval lies on the claimed side of zero, "
-        "partly where some do, not where none does. Intervals from few runs are too narrow (from five, three and two "
-        f"of a base model, they hold the true mean of normal values in {held} of simulations), and several "
-        "comparisons are made at once.\n\n" + markdown_table(table)
+        "partly where some do, not where none does or more lie on the other side. Intervals are of seeds within the "
+        "two base policies (A three times, B twice; their own means stand in brackets). They hold the true mean of "
+        f"normal values in {alike} of simulations in which base policies do not differ, in {apart} where these differ "
+        "as much as seeds do, and know of no third base policy and no other discriminator. Several comparisons are "
+        "made at once.\n\n" + markdown_table(table)
     )
 
 
@@ -462,7 +456,9 @@ def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = 
         return f"No variant is recommended: none was at least as good as the better of RL and RTT in {worlds}."
     _, best, found = max(fit, key=lambda item: item[0])
     better = sum(c.result["better"] for c in found)
+    control = [c for c in evidence.compare(best, CONTROL, column) if c.world in rivals]
     return (
         f"Recommended: {best}. Its mean is at or above the better of RL and RTT in {worlds}, and shown to be above it "
         f"in {better} of {len(found)}: {in_figures(found)}."
+        + (f" What relevance adds to the same baseline: {in_figures(control)}." if control else "")
     )

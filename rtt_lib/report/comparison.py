@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from rtt_lib.bench.stats import paired, smooth, steps_to_threshold, summary
+from rtt_lib.bench.stats import ENOUGH_RUNS, paired, smooth, steps_to_threshold, summary
 from rtt_lib.errors import RTTError
 from rtt_lib.report import paper
+from rtt_lib.rubrics.micro import WORLDS
 from rtt_lib.verify.registry import find_rule
 
 TABLE_1 = ("base", "SFT", "DPO", "RL-CSR", "RL-AON", "RTT-CSR", "RTT-AON")
@@ -26,12 +27,20 @@ WEIGHTS = tuple(
     for other in ("RL-AON", "RTT-AON greedy", "RTT-AON random", "RTT-AON oracle", "RTT-AON counterfactual")
 )
 
+CONTROL = "RTT-CSR decoupled"  # the baseline of `relative` without relevance
+# Each changes one thing in the method: does that matter?
+SINGLE_CHANGES = tuple(
+    (f"{arm} {change}", arm)
+    for arm in ("RTT-AON", "RTT-CSR")
+    for change in ("no EOS", "decay", "raw", "oracle", "noisy")
+)
+
 SCORES = ("all satisfied", "per constraint")
 LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}  # what the paper calls them
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
 LOWER_IS_BETTER = ("language loss", "truncated")
-ENOUGH_RUNS = 3
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run
+HALF_WAY = "steps half way"
 WINDOW = 10  # rollout steps over which a training curve is averaged
 
 NO_DIFFERENCE, NOT_RUN, TOO_FEW = "no difference shown", "not run in this profile", "too few runs to tell"
@@ -80,9 +89,11 @@ def differences(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], columns: S
     """One row per world, pair of arms and column: the mean paired difference, its interval and what it shows.
 
     `paper` is the paper's difference in percentage points, a mean over its models and benchmarks, which come without
-    seeds or intervals; ours are shares (0.01 is one point).
+    seeds or intervals; ours are shares (0.01 is one point). The interval is of seeds within the base policies; how far
+    these differ from one another is to be read in `by base`.
     """
-    names = ["world", "arm", "against", "measure", "pairs", "difference", "low", "high", "improved", "verdict", "paper"]
+    names = ["world", "arm", "against", "measure", "pairs", "difference", "low", "high", "by base", "improved"]
+    names += ["verdict", "paper"]
     rows = []
     for world in runs["world"].unique() if len(runs) else ():
         for arm, baseline in pairs:
@@ -91,6 +102,7 @@ def differences(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], columns: S
                 if not found["pairs"]:
                     continue
                 rows.append({"world": world, "arm": arm, "against": baseline, "measure": column, **found})
+                rows[-1]["by base"] = ", ".join(f"{base} {mean:+.3f}" for base, mean in found["by base"].items())
                 rows[-1]["verdict"] = verdict(found, column)
                 if column in LEVEL:
                     rows[-1]["paper"] = paper.difference(arm, baseline, LEVEL[column])
@@ -148,30 +160,35 @@ def family_table(runs: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     means = chosen.groupby(["world", "arm"], sort=False)[families].mean()
     long = means.stack().dropna().unstack("arm").reindex(columns=[arm for arm in arms if arm in set(chosen["arm"])])
     table = long.rename_axis(index=["world", "family"], columns=None).reset_index()
-    table.insert(2, "responsible tokens", [taxonomy_of(family) for family in table["family"]])
+    places = zip(table["family"], table["world"], strict=True)
+    table.insert(2, "responsible tokens", [taxonomy_of(*place) for place in places])
     order = {"local": 0, "global": 1}
     key = table["world"].map({w: 10 * n for n, w in enumerate(chosen["world"].unique())})
     key += table["responsible tokens"].str.split(",").str[0].map(order).fillna(2)
     return table.loc[key.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def taxonomy_of(family: str) -> str:
-    """Scope and polarity (App. C.3) of a family: `local, negative`."""
+def taxonomy_of(family: str, world: str) -> str:
+    """Scope and polarity (App. C.3) of a family of a micro world or of composed prompts: `local, negative`."""
+    known = {"length": "at_most_words"} if world in WORLDS else {}
     try:
-        rule = find_rule(f"micro:{'at_most_words' if family == 'length' else family}")
-    except RTTError:
+        rule = find_rule(f"{'micro' if world in WORLDS else world}:{known.get(family, family)}")
+    except RTTError:  # a judge's criteria, or families of several verifiers
         return "-"
     return "global" if rule.scope == "global" else f"{rule.scope}, {rule.polarity}"
 
 
 def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-AON") -> pd.DataFrame:
-    """How soon the training prompts' all-or-nothing rate reaches where `baseline` ends; its peak and its end.
+    """How soon the training prompts' all-or-nothing rate reaches where `baseline` ends, and half of what RL-CSR gains;
+    its peak and its end.
 
     Trailing means over `WINDOW` rollout steps, or over the whole run where it is shorter.
     """
-    names = ["world", "arm", "runs", "threshold", "reached by", "median steps", "peak", "end", "entropy at the end"]
+    names = ["world", "arm", "runs", "threshold", "reached by", "median steps", HALF_WAY, "peak", "end"]
+    names += ["entropy at the end"]
     rows = []
     chosen = ordered(curves, arms) if "verdict/aon" in curves else curves.iloc[:0]
+    halves = score_table(half_way(curves, arms), arms, [HALF_WAY]).set_index(["world", "arm"])[HALF_WAY]
     for (world, arm), group in chosen.groupby(["world", "arm"], sort=False):
         threshold = _end(curves[(curves["world"] == world) & (curves["arm"] == baseline)], "verdict/aon")
         lines = [line.sort_values("step")["verdict/aon"].to_numpy() for _, line in group.groupby("seed")]
@@ -185,12 +202,31 @@ def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-A
                 "threshold": threshold,
                 "reached by": f"{int(np.isfinite(steps).sum())} of {len(steps)}",
                 "median steps": f"{median:g}" if np.isfinite(median) else "never",
+                HALF_WAY: halves.get((world, arm), "-"),
                 "peak": float(np.mean([_settled(line).max() for line in lines])),
                 "end": _end(group, "verdict/aon"),
                 "entropy at the end": _end(group, "entropy"),
             }
         )
     return pd.DataFrame(rows, columns=names)
+
+
+def half_way(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-CSR") -> pd.DataFrame:
+    """One row per run: the steps until it has half of what `baseline` gains in its world (mean over its runs).
+
+    A run that never gets there counts as one that gets there at its end: its slowness is understated.
+    """
+    rows = []
+    chosen = ordered(curves, [*arms, baseline]) if "verdict/aon" in curves else curves.iloc[:0]
+    for world, here in chosen.groupby("world", sort=False):
+        lines = {place: line.sort_values("step") for place, line in here.groupby(["arm", "seed"], sort=False)}
+        lines = {place: line["verdict/aon"].dropna().to_numpy() for place, line in lines.items()}
+        rivals = [_settled(line)[[0, -1]] for (arm, _), line in lines.items() if arm == baseline and len(line)]
+        for (arm, seed), line in lines.items() if rivals else ():
+            if arm in arms and len(line):
+                steps = steps_to_threshold(line, float(np.mean(rivals)), min(WINDOW, len(line)))
+                rows.append({"world": world, "arm": arm, "seed": seed, HALF_WAY: min(steps, float(len(line)))})
+    return pd.DataFrame(rows, columns=["world", "arm", "seed", HALF_WAY])
 
 
 def quarters(curves: pd.DataFrame, column: str = "verdict/aon") -> pd.DataFrame:

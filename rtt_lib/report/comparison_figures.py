@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rtt_lib.bench.stats import LEVEL, smooth, summary
 from rtt_lib.report.comparison import ENOUGH_RUNS, NOT_RUN, WINDOW, beta_table, differences, ordered, pair_table
@@ -27,6 +28,8 @@ MEASURES = {
     "clip_ratio/region_mean": "share of tokens clipped",
     "credit/eos": "token credit of the last token",
     "credit/silent_groups": "groups with equal rewards",
+    "frac_reward_zero_std": "share of prompts with equal rewards",
+    "credit/a_tok_abs": "mean |A_tok|",
 }
 BAND_POINTS, BAND_RESAMPLES = 40, 500  # places along a curve at which its interval is computed, and how well
 
@@ -155,6 +158,7 @@ def paired_figure(
             ax.annotate(row["verdict"], (row["difference"], place - 0.28), ha="center", fontsize=8, color="#444444")
         ax.set_title(f"World {world}")
         ax.set_xlabel(f"difference in {column}")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     _name_rows(axes[0][0], names)
     fig.suptitle(title, x=0, ha="left", fontsize=12)
     return fig
@@ -188,7 +192,7 @@ def beta_figure(runs: pd.DataFrame, column: str = "all satisfied") -> Figure:
         ax.set_title(f"World {world}: {column}")
     published = table[["beta", "paper (read off)"]].drop_duplicates().sort_values("beta")
     axes[0][-1].plot(*published.to_numpy().T, color="#444444", marker="s", linestyle="--")
-    axes[0][-1].set_title("The paper, Qwen3-4B (%)")
+    axes[0][-1].set_title("The paper, Qwen3-4B (%, another scale)")
     for ax in axes[0]:
         ax.set_xlabel("beta (0: RL-AON)")
         ax.set_xticks(published["beta"])

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 import transformers
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.bench.text import held_out_prompts, make_verifier, on_gpu
@@ -105,14 +105,21 @@ def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifier, seed: int = 0) -> Rollouts:
     """One group of sampled responses to one prompt, verified."""
     size, prompt = rl.group_size, torch.tensor([prompt_ids(question.prompt, tokenizer)] * rl.group_size)
-    sampling = {"do_sample": True, "temperature": rl.temperature, "top_p": rl.top_p, "top_k": rl.top_k}
+    # The checkpoint's own defaults (a repetition penalty, say) are not those of training.
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=rl.temperature,
+        top_p=rl.top_p,
+        top_k=rl.top_k,
+        max_new_tokens=rl.max_response_tokens,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         ids = model.generate(
             prompt.to(model.device),
             attention_mask=torch.ones_like(prompt).to(model.device),
-            max_new_tokens=rl.max_response_tokens,
-            **sampling,
         )
     ids = ids[:, prompt.shape[1] :].cpu()
     mask = (ids == tokenizer.eos_token_id).cumsum(1).cumsum(1) <= 1  # up to and with the first end token
@@ -250,7 +257,7 @@ def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
     for name, group in groups.items():
         mask = group.rollouts.mask
         last = group.a_tok[torch.arange(len(mask)), mask.sum(1) - 1]
-        everything = (group.verdicts.nan_to_num(1) == 1).all(1).float().mean()
+        everything = torch.tensor([aon([v.value for v in row]) for row in group.rollouts.verdicts]).nanmean()
         row = {"group": name, "AON": everything, "CSR": group.verdicts.nanmean(), "tokens": mask.sum(1).float().mean()}
         row |= {"mean |A_res|": group.a_res.abs().mean(), "mean |A_tok|": group.a_tok[mask].abs().mean()}
         row |= {"mean |A|": group.advantage[mask].abs().mean(), "A_tok of the last token": last.mean()}

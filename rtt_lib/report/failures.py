@@ -26,7 +26,6 @@ CURVES = {
     "credit/eos": "token credit of EOS",
 }
 LOCAL_CURVE, GLOBAL_CURVE = "local criteria satisfied", "global criteria satisfied"
-NOT_FAMILIES = ("verdict/aon", "verdict/csr", "verdict/unknown")
 
 # --- why responses grow: EOS under a satisfied local criterion ---
 
@@ -107,20 +106,22 @@ def with_scopes(curves: pd.DataFrame) -> pd.DataFrame:
     """The curves with readable names, and two more: mean share satisfied over local and over global families."""
     curves = curves.rename(columns=CURVES)
     for name, scope in ((LOCAL_CURVE, "local"), (GLOBAL_CURVE, "global")):
-        columns = [column for column in curves if _scope(column) == scope]
+        columns = [column for column in curves if column.startswith("verdict/") and _scope(column, curves) == scope]
         curves[name] = curves[columns].mean(axis=1) if columns else np.nan
     return curves
 
 
-def _scope(column: str) -> str:
-    """local or global for the column of a criterion family, empty for any other."""
-    if not column.startswith("verdict/") or column in NOT_FAMILIES:
-        return ""
-    return taxonomy_of(column.removeprefix("verdict/")).split(",")[0]
+def _scope(column: str, curves: pd.DataFrame) -> str:
+    """local or global for the column of a criterion family (a profile's worlds are of one kind), `-` for any other."""
+    family = column.removeprefix("verdict/")
+    return "-" if curves.empty else taxonomy_of(family, curves["world"].iloc[0]).split(",")[0]
 
 
 def run_shapes(curves: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
-    """One row per run: how its curves begin, peak and end. Means over the first and last `WINDOW` steps."""
+    """One row per run: how its curves begin, peak and end, over means of `WINDOW` steps.
+
+    What is added or gained is counted from the first step, on which all arms sample from the same policy.
+    """
     rows = []
     chosen = ordered(curves, arms) if "verdict/aon" in curves else curves.iloc[:0]
     for (world, arm, seed), curve in with_scopes(chosen).groupby(["world", "arm", "seed"], sort=False):
@@ -134,11 +135,11 @@ def _shape(curve: pd.DataFrame) -> dict[str, float]:
     window = max(1, min(WINDOW, len(curve) // 3))  # a toy run still has a beginning and an end
     settled = smooth(curve["verdict/aon"], window)[window - 1 :]
 
-    def change(column: str) -> float:
-        return curve[column].tail(window).mean() - curve[column].head(window).mean() if column in curve else np.nan
-
     def end(column: str) -> float:
         return curve[column].tail(window).mean() if column in curve else np.nan
+
+    def change(column: str) -> float:
+        return end(column) - curve[column].iloc[0] if column in curve else np.nan
 
     return {
         "start": settled[0],

@@ -21,6 +21,7 @@ from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.train.micro_policy import micro_tokenizer
 from rtt_lib.train.runs import ensure_base
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.verdict import aon, csr
 
 # Where a profile's policy is a large model there is no micro base policy: it is then pretrained for so many steps.
 PRETRAIN_STEPS = 300
@@ -48,8 +49,8 @@ class Scored:
 
     def response_reward(self, kind: str) -> Tensor:
         """[B]: AON (Eq. 2) or CSR (Eq. 3)."""
-        csr = self.verdicts.nanmean(1)
-        return csr if kind == "csr" else (csr == 1).float()
+        score = csr if kind == "csr" else aon
+        return torch.tensor([score([verdict.value for verdict in row]) for row in self.rollouts.verdicts])
 
     def credit(self, scheme: str) -> Tensor:
         """A_tok [B, T]."""

@@ -150,14 +150,14 @@ def notebook_page(path: Path) -> Page:
 
 
 def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
-    """The first heading, without the notebook's number, and the first two sentences below it."""
+    """The first heading, without the notebook's number, and the first two sentences below it without TeX commands."""
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     heading = re.search(r"^#\s+(?:\d+\s+)?(.+)$", text, re.MULTILINE)
     if not heading:
         return stem.split("_", 1)[1].replace("_", " ").capitalize(), ""
     paragraph = text[heading.end() :].strip().split("\n\n")[0]
-    sentences = re.split(r"(?<=[.?!])\s+", " ".join(_plain_text(paragraph).split()))
-    return _plain_text(heading.group(1)), " ".join(sentences[:2])
+    sentences = [s for s in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())) if "\\" not in s]
+    return _plain_text(heading.group(1)), _plain_text(" ".join(sentences[:2]))
 
 
 def _plain_text(markdown: str) -> str:

@@ -84,7 +84,7 @@ def _arms() -> list[Arm]:
             variant(arm, "counterfactual", "log-probability contrast instead of D (CoRT)", relevance="counterfactual"),
             variant(arm, "no EOS", "EOS gets no token credit", credit_eos=False),
             variant(arm, "decay", "beta decays to zero over the run", beta_schedule="linear"),
-            variant(arm, "released", "the released code's mixed-up rows (D1)", scheme="released"),
+            variant(arm, "mixed rows", "rows mixed up as in the released code (D1)", scheme="released"),
             variant(arm, "truncated", "relevance below 0.998 is zero (D2)", relevance="truncated"),
             variant(arm, "sequence mean", "per-response mean loss (D3)", sequence_mean=True),
             variant(

@@ -181,6 +181,8 @@ def run_all(specs: Sequence[TextRunSpec], results: Path, workers: int) -> Iterat
             waiting.append(spec)
     if any(spec.profile.compute.policy_gpus for spec in waiting):
         workers = 1
+    # The longest first, so that no core is idle at the end: with a discriminator, without, not trained at all.
+    waiting.sort(key=lambda spec: (spec.arm.trainer == "none", spec.arm.response_only))
     pool = ThreadPoolExecutor(workers)
     try:
         jobs = {pool.submit(_run_apart, spec, results, workers): spec for spec in waiting}
