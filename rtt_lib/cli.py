@@ -87,7 +87,7 @@ def command_run(arguments: argparse.Namespace) -> int:
         from rtt_lib.plan import describe
 
         selected = pipeline.select(discover(notebooks), only)
-        print(describe(profile, pipeline.plan(profile, selected, results)))
+        print(describe(profile, pipeline.plan(profile, selected, results), results, arguments.overrides))
         return 0
     require_gpu(profile)
     try:

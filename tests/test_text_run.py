@@ -24,7 +24,7 @@ from rtt_lib.bench import text
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_json, read_jsonl, write_jsonl
-from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.models import load_causal_lm, load_tokenizer, precision
 from rtt_lib.plan import launch_commands
 from rtt_lib.profile import REPOSITORY, Profile, load_profile
 from rtt_lib.rubrics.compose import compose, default_tasks
@@ -133,7 +133,8 @@ def test_a_plan_holds_each_run_once_with_its_discriminator(profile, tmp_path):
     spec = spec_of(profile, "RTT-AON", "A1", tmp_path)
     assert spec.place == Path("composed/RTT-AON/A1") and (spec.world, spec.number) == ("composed", 1)
     assert spec.discriminator == str(text_runs.SHIPPED)
-    assert spec_of(profile, "RTT-AON greedy", "A0", tmp_path).discriminator is None
+    greedy = spec_of(profile, "RTT-AON greedy", "A0", tmp_path).discriminator
+    assert greedy == f"{text_runs.SHIPPED}-greedy" and Path(greedy).is_dir()
     other = replace(profile, discriminator=replace(profile.discriminator, model="Qwen/Qwen3-4B-Base"))
     place = tmp_path / "discriminator" / "Qwen3-4B-Base"
     assert spec_of(other, "RTT-AON truncated", "A0", tmp_path).discriminator == str(place)
@@ -143,8 +144,12 @@ def test_a_plan_holds_each_run_once_with_its_discriminator(profile, tmp_path):
         spec_of(named, "RTT-AON", "A0", tmp_path).fingerprint()
 
 
-def test_an_evaluation_of_other_size_does_not_train_anew(profile, tmp_path):
+def test_an_evaluation_of_other_size_does_not_train_anew(profile, tmp_path, monkeypatch):
     spec = spec_of(profile, "RL-CSR", "A0", tmp_path)
+    here = spec.training_fingerprint()
+    with monkeypatch.context() as patch:
+        patch.setattr(text_runs, "precision", lambda: "bfloat16" if precision() == "float32" else "float32")
+        assert spec.training_fingerprint() != here, "a run does not go on in another precision"
     longer = replace(spec, profile=replace(profile, evaluation=replace(profile.evaluation, max_tokens=9)))
     slower = replace(spec, profile=replace(profile, rl=replace(profile.rl, learning_rate=0.02)))
     assert longer.training_fingerprint() == spec.training_fingerprint() != slower.training_fingerprint()
@@ -153,12 +158,13 @@ def test_an_evaluation_of_other_size_does_not_train_anew(profile, tmp_path):
 
 def test_the_plan_of_a_gpu_profile_prints_what_runs(profile):
     gpus = replace(profile, name="toy", compute=replace(profile.compute, policy_gpus=4))
-    first, *_, oracle, last = launch_commands(gpus)
+    results = Path("results/toy")
+    first, *_, oracle, last = launch_commands(gpus, results)
     launch, words = oracle.split(" -m ")
     assert launch == "accelerate launch --num_processes 4 --mixed_precision bf16"
     assert shlex.split(words) == [text_runs.MODULE, "toy", "RTT-AON oracle", "A0", "--results", "results/toy"]
-    assert "text_run toy base A0" in first and last == "rtt run toy"
-    many = launch_commands(replace(gpus, compute=replace(profile.compute, policy_gpus=32)))
+    assert "text_run toy base A0" in first and last == "rtt run toy --results results/toy"
+    many = launch_commands(replace(gpus, compute=replace(profile.compute, policy_gpus=32)), results)
     assert "--num_machines 4 --machine_rank $MACHINE_RANK" in many[0]
 
 

@@ -29,7 +29,7 @@ from transformers import (
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_json, write_jsonl
-from rtt_lib.models import load_causal_lm, load_tokenizer, resolve, sha256_of
+from rtt_lib.models import Precision, identity, load_causal_lm, load_tokenizer, resolve
 from rtt_lib.notebook import progress
 from rtt_lib.profile import Evaluation
 from rtt_lib.rubrics.schema import RubricPrompt
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Backend = Literal["transformers", "vllm"]
-Precision = Literal["float32", "bfloat16"]
 ORDINARY_PROMPT = 256  # tokens; batches of longer prompts are smaller, since all rows are padded to the longest
 BATCH_SIZE = {"transformers": 64, "vllm": 2048}  # vLLM batches by itself: a part is then only a point to resume from
 
@@ -121,7 +120,7 @@ def _record(
     sampling = {name: getattr(settings, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "seed")}
     record = {
         "model": str(model_name),
-        "weights": _weights(model_name),
+        "weights": identity(model_name),
         "backend": backend,
         "precision": precision,
         "batch_size": batch_size,
@@ -131,14 +130,6 @@ def _record(
         "prompts": _digest([[prompt.id, prompt.prompt] for prompt in prompts]),
     }
     return record | {"fingerprint": _digest(record)[:16]}
-
-
-def _weights(model_name: str | Path) -> str:
-    """A local model's weights by content, since a folder can be trained anew; a hub id stands for itself."""
-    source = resolve(model_name)
-    if source.kind == "hub":
-        return source.location
-    return _digest({path.name: sha256_of(path) for path in sorted(Path(source.location).glob("*.safetensors"))})
 
 
 def _digest(value: Any) -> str:

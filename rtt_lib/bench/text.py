@@ -18,13 +18,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from rtt_lib.bench.generate import Backend, Precision, generate, summarise
+from rtt_lib.bench.generate import Backend, generate, summarise
 from rtt_lib.bench.tables import benchmark_files, prompts_of
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_json
+from rtt_lib.models import precision
 from rtt_lib.profile import Profile
 from rtt_lib.rubrics.compose import Task, compose, default_tasks, read_tasks
 from rtt_lib.rubrics.schema import RubricPrompt
@@ -39,16 +38,6 @@ if TYPE_CHECKING:
 HELD_OUT_PROMPTS = 512  # unless `evaluation.prompts` says fewer
 HELD_OUT_SEED = 1_000_000  # of the composer: no profile's data.seed
 EVERY = 10  # every tenth task is held out
-
-
-def on_gpu() -> bool:
-    return torch.cuda.is_available()
-
-
-def precision() -> Precision:
-    """bfloat16 on GPUs and on CPUs that calculate with it, almost twice as fast; other CPUs are slower with it."""
-    features = torch.cpu.get_capabilities()
-    return "bfloat16" if on_gpu() or features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
 
 
 def backend(profile: Profile) -> Backend:

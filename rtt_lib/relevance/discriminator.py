@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from rtt_lib import profile
@@ -214,7 +215,7 @@ def train_discriminator(
     rows, cut = Encoder(parts.tokenizer, parts.template).features(examples, settings.max_length)
     weight = balance(rows) if balanced else 1.0
     output = Path(output)
-    run = output / f"trainer-{_fingerprint(rows, settings, seed, weight)}"
+    run = output / f"trainer-{_fingerprint(parts.model, rows, settings, seed, weight, dict(options or {}))}"
     trainer = _trainer(parts, rows, run, settings, seed, weight, dict(options or {}))
     trainer.train(resume_from_checkpoint=last_checkpoint(run))
     found = _finish(trainer, parts, backbone, output)
@@ -229,9 +230,13 @@ def _fresh(name: str | Path, template: str) -> Backbone:
     return Backbone(load_backbone_for_tokens(name), load_tokenizer(name), template)
 
 
-def _fingerprint(rows: list[dict], settings: profile.Discriminator, seed: int, weight: float) -> str:
+def _fingerprint(
+    model: PreTrainedModel, rows: list[dict], settings: profile.Discriminator, seed: int, weight: float, options: dict
+) -> str:
     """Changes with anything that decides the result, so that only the same training is ever resumed."""
-    digest = hashlib.sha256(repr((replace(settings, seeds=()), seed, weight)).encode())
+    digest = hashlib.sha256(repr((replace(settings, seeds=()), seed, weight, sorted(options.items()))).encode())
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     for row in rows:
         digest.update(
             np.array(row["input_ids"], dtype="<i8").tobytes() + np.array(row["labels"], dtype="<f4").tobytes()
@@ -248,9 +253,14 @@ def _trainer(parts: Backbone, rows, run: Path, settings: profile.Discriminator, 
         "disable_tqdm": None,
         "train_sampling_strategy": "group_by_length",
     } | options
-    processes = int(max(1, torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1))
+    processes = PartialState().num_processes
     micro = min(settings.micro_batch, settings.global_batch)
-    accumulate = max(1, settings.global_batch // (micro * processes))
+    if settings.global_batch % (micro * processes):
+        raise RTTError(
+            f"discriminator.global_batch = {settings.global_batch} does not divide into {processes} processes with "
+            f"discriminator.micro_batch = {micro}"
+        )
+    accumulate = settings.global_batch // (micro * processes)
     steps = max(1, int(settings.epochs * len(rows) / settings.global_batch))
     model = _with_lora(parts.model, settings.lora_rank) if settings.lora_rank else parts.model
     model.config.use_cache = False

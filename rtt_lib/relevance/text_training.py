@@ -30,7 +30,6 @@ from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.report.theme import markdown_table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 
-BASE = "smollm2-135m"
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
 # What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
 TRAIN_SHARES = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
@@ -114,6 +113,7 @@ def card(metrics: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--model", default="smollm2-135m", help="the backbone: a hub id, a folder or a GGUF file")
     parser.add_argument("--annotator", choices=ANNOTATORS, default="taxonomy")
     parser.add_argument("--examples", type=int, default=3840)
     parser.add_argument("--epochs", type=float, default=1)
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--test-examples", type=int, default=600)
     arguments, made_at = parser.parse_args(), git_state(REPOSITORY)
     settings = Settings(
-        BASE,
+        arguments.model,
         annotator=arguments.annotator,
         samples=arguments.examples,
         epochs=arguments.epochs,
@@ -140,7 +140,7 @@ def main() -> None:
     examples = corpus(arguments.examples, arguments.seed, families, annotator, TRAIN_SHARES, arguments.longest)
     discriminator = train_discriminator(
         examples,
-        BASE,
+        arguments.model,
         arguments.output,
         settings,
         arguments.seed,

@@ -18,10 +18,10 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.bench.generate import prompt_ids
-from rtt_lib.bench.text import held_out_prompts, make_verifier, on_gpu
+from rtt_lib.bench.text import held_out_prompts, make_verifier
 from rtt_lib.credit import combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
-from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.models import load_causal_lm, load_tokenizer, on_gpu
 from rtt_lib.profile import RL, Profile
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import token_offsets

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from rtt_lib.bench.generate import Precision, generate
+from rtt_lib.bench.generate import generate
 from rtt_lib.bench.tables import benchmark_files
-from rtt_lib.bench.text import backend, held_out_prompts, precision
+from rtt_lib.bench.text import backend, held_out_prompts
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
+from rtt_lib.models import Precision, precision
 from rtt_lib.profile import Evaluation, Profile
 from rtt_lib.relevance import micro_training, text_training
 from rtt_lib.relevance.corpus import label_response
@@ -31,7 +32,7 @@ from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.train.arms import find_arm
-from rtt_lib.train.text_runs import discriminator_folder
+from rtt_lib.train.text_runs import discriminator_folder, how_to_get_one
 
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
@@ -95,10 +96,7 @@ def _text(profile: Profile, results: Path) -> Study:
     about = {"taxonomy": (taxonomy, "taxonomy labels, as the paper"), "greedy": (greedy, "greedy labels, the baseline")}
     there = {name: (folder, words) for name, (folder, words) in about.items() if folder.is_dir()}
     if "taxonomy" not in there:
-        raise RTTError(
-            f"profile {profile.name}: no discriminator in {taxonomy}: name a folder with one as "
-            "discriminator.checkpoint, or train it (python -m rtt_lib.relevance.text_training FOLDER)"
-        )
+        raise RTTError(f"profile {profile.name}: no discriminator in {taxonomy}: {how_to_get_one(profile)}")
     held_out = {name: _held_out_of(folder) for name, (folder, _) in there.items()}
     variants = [
         Variant(name, words, annotator=name, held_out=held_out[name], balanced=True)

@@ -45,8 +45,8 @@ def _arms() -> list[Arm]:
     base = Arm("base", "the base policy, not trained", trainer="none", beta=0.0)
     rl_aon = Arm("RL-AON", "GRPO on the all-or-nothing reward", beta=0.0)
     rl_csr = Arm("RL-CSR", "GRPO on the constraint satisfaction rate", reward="csr", beta=0.0)
-    aon = Arm("RTT-AON", "RTT-GRPO as in the paper, all-or-nothing reward")
-    csr = Arm("RTT-CSR", "RTT-GRPO as in the paper, constraint satisfaction rate", reward="csr")
+    aon = Arm("RTT-AON", "RTT-GRPO, relevance rounded at 0.5, all-or-nothing reward")
+    csr = Arm("RTT-CSR", "RTT-GRPO, relevance rounded at 0.5, constraint satisfaction rate", reward="csr")
 
     def variant(arm: Arm, suffix: str, about: str, **changes: object) -> Arm:
         return replace(arm, name=f"{arm.name} {suffix}", about=about, **changes)

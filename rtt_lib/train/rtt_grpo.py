@@ -17,6 +17,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,8 +156,7 @@ class RTTGRPOTrainer(GRPOTrainer):
     # --- token level ---
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self.accelerator.autocast():  # around all of it: weights are cast once, not once per sampled token
-            output = super()._generate_and_score_completions(inputs)
+        output = super()._generate_and_score_completions(inputs)
         mask = output["completion_mask"].bool()
         group_size = self.num_generations if self.model.training else self.num_generations_eval
         beta = self._token_beta()
@@ -177,6 +177,17 @@ class RTTGRPOTrainer(GRPOTrainer):
             advantages = advantages * (scale if advantages.dim() == 1 else scale.unsqueeze(1))
         output["advantages"] = advantages
         return output
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
+        """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
+        with nullcontext() if self.use_vllm else self.accelerator.autocast():
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Where the rubric gives no reward, other reward functions must not make it a failed one: TRL's sum over
+        functions leaves NaN out."""
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        return rewards.masked_fill(rewards[:, :1].isnan(), torch.nan)
 
     def _token_beta(self) -> float:
         if self.args.token_beta_schedule == "constant":
@@ -347,7 +358,8 @@ class RTTGRPOTrainer(GRPOTrainer):
     def _record_credit(self, a_res: Tensor, a_tok: Tensor, rollouts: Rollouts, group_size: int) -> None:
         tokens = rollouts.mask.sum().clamp(min=1)
         self._record("credit/a_tok_abs", (a_tok.abs().sum() / tokens).item())
-        self._record("credit/a_tok_max", a_tok.abs().max().item())
+        largest = self.accelerator.gather(a_tok.abs().max().reshape(1)).max()
+        self._record("credit/a_tok_max", largest.item())
         last = rollouts.mask.sum(1).clamp(min=1) - 1
         ended = [bool(spans) and spans[-1][0] == spans[-1][1] for spans in rollouts.offsets]
         at_end = a_tok.gather(1, last.unsqueeze(1)).squeeze(1)[torch.tensor(ended, device=a_tok.device)]

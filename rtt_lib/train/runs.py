@@ -84,9 +84,20 @@ class RunSpec:
 
 @cache
 def code_fingerprint(files: tuple[str, ...]) -> str:
-    sources = [ast.dump(ast.parse((_LIBRARY / name).read_text(encoding="utf-8"))) for name in files]
+    """Of files of the library, or of all files of a folder: code without comments and layout, data as it is."""
+    paths = [path for name in files for path in _files(_LIBRARY / name)]
+    sources = [ast.dump(ast.parse(path.read_text("utf-8"))) if path.suffix == ".py" else _sha(path) for path in paths]
     versions = [importlib.metadata.version(package) for package in _PACKAGES]
     return hashlib.sha256("".join(sources + versions).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    below = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in below if file.is_file() and "__pycache__" not in file.parts]
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def plan(profile: Profile, experiments: Sequence[str], results: Path) -> list[RunSpec] | list[TextRunSpec]:

@@ -28,14 +28,15 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from rtt_lib.bench.generate import generate, prompt_ids
-from rtt_lib.bench.text import backend, evaluate, make_verifier, on_gpu, precision, split_tasks
+from rtt_lib.bench.text import backend, evaluate, make_verifier, split_tasks
+from rtt_lib.cli import parse_overrides
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_jsonl, write_json, write_text
-from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.models import load_causal_lm, load_tokenizer, on_gpu, precision
 from rtt_lib.profile import Evaluation, Profile, load_profile
 from rtt_lib.relevance.base import RelevanceSource
 from rtt_lib.relevance.responses import construct
-from rtt_lib.relevance.sources import Counterfactual, GreedyRule
+from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.rubrics import sources
 from rtt_lib.rubrics.compose import compose
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
@@ -121,7 +122,8 @@ def prompt_pool(profile: Profile) -> list[RubricPrompt]:
     data = profile.data
     if data.source == "composed":
         return compose(split_tasks(profile)[0], data.train_prompts, data.seed)
-    return sources.load(data.source, data.path, limit=data.train_prompts, seed=data.seed)
+    found = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    return random.Random(f"pool {data.seed}").sample(found, min(data.train_prompts, len(found)))
 
 
 # ---------------------------------------------------------------------------------------------------------------- RL
@@ -154,6 +156,9 @@ def rl_config(spec: TextRunSpec, folder: Path, parameters: int) -> RTTGRPOConfig
     return RTTGRPOConfig(
         str(folder),
         use_vllm=vllm != "off",
+        # It would multiply the loss by exp(sum of log Z) of a response, Z being the mass that top-p keeps: Eq. 6 has no
+        # such factor, and it shrinks with length.
+        vllm_importance_sampling_correction=False,
         vllm_mode="server" if vllm == "server" else "colocate",
         vllm_max_model_length=rl.max_prompt_tokens + rl.max_response_tokens if vllm == "colocate" else None,
         save_steps=min(MOST_ROLLOUTS_PER_CHECKPOINT, max(1, rl.steps // 4)) * rl.minibatches,
@@ -190,12 +195,10 @@ def _training(spec: TextRunSpec, micro: int, parameters: int) -> dict[str, Any]:
 
 
 def relevance_source(setting: Setting) -> RelevanceSource:
-    """As in the micro world, but for the two whose inputs differ here."""
+    """As in the micro world, but for the one whose inputs differ here."""
     spec = setting.spec
     if spec.arm.relevance == "counterfactual":
         return Counterfactual(setting.model, ChatTokens(setting.tokenizer), without_criterion)
-    if spec.arm.relevance == "greedy":
-        return GreedyRule()
     return micro_run.relevance_source(spec, setting.model, setting.tokenizer)
 
 
@@ -323,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     end_with_parent()
     try:
-        profile = load_profile(options.profile)
+        profile = load_profile(options.profile, parse_overrides(options.overrides))
         if profile.data.source == "micro":
             raise RTTError(f"profile {profile.name} trains in the micro world: `rtt run {profile.name}` does it")
         results = options.results.resolve()
@@ -347,6 +350,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("arm", help="as in rtt_lib.train.arms: RTT-AON, 'RTT-AON oracle', ...")
     parser.add_argument("seed", help="A0, A1, ...")
     parser.add_argument("--results", type=Path, required=True, metavar="DIR", help="the profile's results folder")
+    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as rtt run")
     parser.add_argument("--evaluate", action="store_true", help="only evaluate: the policy is trained already")
     return parser
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import yaml
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_text
 from rtt_lib.manifest import cores
+from rtt_lib.models import identity, precision
 from rtt_lib.profile import REPOSITORY, RL, Profile
 from rtt_lib.relevance.attribute import SHIPPED
 from rtt_lib.train.arms import Arm, find_arm
@@ -39,23 +41,25 @@ PARENT = "RTT_PARENT"  # the process without which a run that it started must no
 GPUS_PER_MACHINE = 8
 # As for micro runs: what a trained policy depends on, and what its evaluation depends on besides.
 _CODE = (
+    "bench/text.py",
     "credit.py",
+    "models.py",
     "relevance/annotate.py",
+    "relevance/base.py",
     "relevance/discriminator.py",
     "relevance/encoding.py",
     "relevance/responses.py",
     "relevance/sources.py",
     "relevance/spans.py",
-    "rubrics/compose.py",
+    "rubrics",
     "train/baselines.py",
     "train/micro_run.py",
     "train/rtt_grpo.py",
     "train/settings.py",
     "train/text_run.py",
-    "verify/composed.py",
-    "verify/verdict.py",
+    "verify",
 )
-_EVALUATION_CODE = ("bench/generate.py", "bench/text.py")
+_EVALUATION_CODE = ("bench/generate.py",)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class TextRunSpec:
         data = asdict(profile.data)
         if data["path"] and Path(data["path"]).is_file():
             data["path"] = hashlib.sha256(Path(data["path"]).read_bytes()).hexdigest()
-        settings = [asdict(self.arm), self.seed, data, asdict(profile.policy), asdict(profile.rl)]
+        start = [_weights(profile.policy.model), precision()]  # a name is another model where the hub does not answer
+        settings = [asdict(self.arm), self.seed, data, asdict(profile.policy), asdict(profile.rl), start]
         judge = [profile.compute.judge_url and profile.compute.judge_model, profile.compute.vllm]
         digest = hashlib.sha256(json.dumps([settings, judge], sort_keys=True).encode())
         digest.update(code_fingerprint(_CODE).encode())
@@ -109,10 +114,21 @@ class TextRunSpec:
         found = sorted(Path(self.discriminator).glob("*.safetensors"))
         if not found:
             raise RTTError(
-                f"arm {self.arm.name}: no discriminator in {self.discriminator}: name a folder with one as "
-                "discriminator.checkpoint, or train it (python -m rtt_lib.relevance.text_training FOLDER)"
+                f"arm {self.arm.name}: no discriminator in {self.discriminator}: {how_to_get_one(self.profile)}"
             )
         return found
+
+
+def how_to_get_one(profile: Profile) -> str:
+    return (
+        "name a folder with one as discriminator.checkpoint, or train one on composed prompts with labels by rule: "
+        f"python -m rtt_lib.relevance.text_training FOLDER --model {profile.discriminator.model}"
+    )
+
+
+@cache
+def _weights(model: str) -> str:
+    return identity(model)
 
 
 def spec_of(profile: Profile, arm: str, seed: str, results: Path) -> TextRunSpec:
@@ -136,15 +152,17 @@ def plan(profile: Profile, experiments: Sequence[str], results: Path) -> list[Te
 def discriminator_folder(profile: Profile, arm: Arm, results: Path) -> str | None:
     """The checkpoint that the profile names; else the shipped one, or a place in these results for other models.
 
-    None where none is needed: greedy relevance is the greedy labels themselves.
+    The one trained on greedy labels lies beside it. None where none is needed.
     """
-    if arm.response_only or arm.relevance not in ("discriminator", "raw", "truncated"):
+    if arm.response_only or arm.relevance not in ("discriminator", "raw", "truncated", "greedy"):
         return None
     settings = profile.discriminator
     if settings.checkpoint:
-        return str(REPOSITORY / settings.checkpoint)
-    own = results / "discriminator" / Path(settings.model).name
-    return str(SHIPPED if settings.model == SHIPPED.name else own)
+        chosen = REPOSITORY / settings.checkpoint
+    else:
+        own = results / "discriminator" / Path(settings.model).name
+        chosen = SHIPPED if settings.model == SHIPPED.name else own
+    return str(chosen.with_name(f"{chosen.name}-greedy") if arm.relevance == "greedy" else chosen)
 
 
 # ---------------------------------------------------------------------------------------------------------- starting
@@ -162,9 +180,10 @@ def launcher(profile: Profile) -> list[str]:
     return [*words, "--mixed_precision", "bf16"]
 
 
-def command_line(profile: Profile, spec: TextRunSpec, results: Path) -> str:
-    """What a person types to train and evaluate one arm."""
-    words = shlex.join([MODULE, profile.name, spec.arm.name, spec.seed, "--results", str(results)])
+def command_line(profile: Profile, spec: TextRunSpec, results: Path, overrides: Sequence[str] = ()) -> str:
+    """What a person types to train and evaluate one arm; `overrides`: what `--set` changed in the profile."""
+    changed = [word for override in overrides for word in ("--set", override)]
+    words = shlex.join([MODULE, profile.name, spec.arm.name, spec.seed, "--results", str(results), *changed])
     return f"{' '.join(launcher(profile))} -m {words}"
 
 
@@ -256,5 +275,18 @@ def is_trained(spec: TextRunSpec, folder: Path) -> bool:
 def is_done(spec: TextRunSpec, runs: Path) -> bool:
     """Trained, and evaluated by the same code and settings."""
     path = runs / spec.place / "result.json"
-    trained = path.exists() and is_trained(spec, path.parent)
-    return trained and read_json(path)["fingerprint"] == spec.fingerprint()
+    if not (path.exists() and is_trained(spec, path.parent)):
+        return False
+    record = read_json(path)
+    missing = [name for name, found in record["benchmarks"].items() if "missing" in found]
+    return record["fingerprint"] == spec.fingerprint() and not any(_can_be_had(name, spec.profile) for name in missing)
+
+
+def _can_be_had(benchmark: str, profile: Profile) -> bool:
+    from rtt_lib.bench.tables import benchmark_files, prompts_of
+
+    try:
+        prompts_of(benchmark, benchmark_files(profile))
+    except RTTError:
+        return False
+    return True

@@ -43,10 +43,17 @@ class Verifier:
 
     def _decide(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict per item, in order. The rules come first: a mistake in the data shows before a judge is paid."""
-        by_rule = {n: check(*item) for n, item in enumerate(items) if item[0].verifier not in (CODE, JUDGE)}
+        by_rule = {n: _by_rule(*item) for n, item in enumerate(items) if item[0].verifier not in (CODE, JUDGE)}
         code = {n: (c.args, prompt, response) for n, (c, prompt, response) in enumerate(items) if c.verifier == CODE}
         soft = {n: (c.text, prompt, response) for n, (c, prompt, response) in enumerate(items) if c.verifier == JUDGE}
         by_code = (self.sandbox or default_sandbox()).run_many(code.values()) if code else []
         by_judge = self.judge.check_many(list(soft.values())) if self.judge else [NO_JUDGE] * len(soft)
         verdicts = by_rule | dict(zip(code, by_code, strict=True)) | dict(zip(soft, by_judge, strict=True))
         return [verdicts[n] for n in range(len(items))]
+
+
+def _by_rule(criterion: Criterion, prompt: str, response: str) -> Verdict:
+    try:
+        return check(criterion, prompt, response)
+    except RTTError as error:
+        raise RTTError(f"criterion {criterion.text[:80]!r}, {criterion.verifier}: {error}") from error
