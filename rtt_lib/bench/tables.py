@@ -18,7 +18,7 @@ import pandas as pd
 
 from rtt_lib.bench.stats import ENOUGH_RUNS, paired, percentile_interval, summary
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_jsonl
+from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Profile
 from rtt_lib.report.paper import SAME_REWARD, table1, table2
 from rtt_lib.report.theme import arm_color
@@ -95,9 +95,9 @@ def prompts_of(name: str, files: Mapping[str, Path]) -> list[RubricPrompt]:
     """A benchmark's prompts, from its file or the hub."""
     if name in files and name in FILES:
         return read_benchmark(name, files[name])
-    from rtt_lib.models import _hub_answers  # slow to import
+    from rtt_lib.models import hub_answers  # slow to import
 
-    if name not in files and not _hub_answers():
+    if name not in files and not hub_answers():
         raise RTTError("its file is neither in data.path nor in RTT_TEST_DATA/benchmarks, and the hub does not answer")
     return load_prompts(name.replace("-", "_"), files.get(name))
 
@@ -321,6 +321,8 @@ def micro_table(runs: pd.DataFrame) -> pd.DataFrame:
             baselines = ("base", SAME_REWARD.get(row["arm"]))
             for name, baseline in zip(AGAINST, baselines, strict=True):
                 row |= _against(runs, row["arm"], baseline, column, row["world"], name)
+            if row["runs"] < ENOUGH_RUNS:
+                row |= dict.fromkeys(("low", "high"), float("nan"))
             rows.append({"score": column, "stands for": like} | row)
     columns = ["score", "stands for", "world", "arm", "runs", "mean", "low", "high"]
     return pd.DataFrame(rows, columns=columns + [f"{name}{end}" for name in AGAINST for end in ("", " low", " high")])
@@ -364,7 +366,7 @@ def _draw_arms(axis: Axes, rows: pd.DataFrame) -> None:
         axis.annotate(f"{100 * row['mean']:.1f}", (100 * row["mean"], place), **label)
     axis.set_yticks(range(len(rows)), rows["arm"])
     axis.set_ylim(-0.5, len(rows) - 0.3)
-    axis.set_xlim(0, max(1.0, 112 * rows["high"].max()))
+    axis.set_xlim(0, max(1.0, 112 * rows[["mean", "high"]].max(axis=None)))
 
 
 def stored_sentence(graded: pd.DataFrame) -> str:
@@ -386,6 +388,16 @@ def stored_sentence(graded: pd.DataFrame) -> str:
         f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading. "
         f"{clear} of {len(compared)} differences to the base model at the level of prompts exclude zero."
     ) + "".join(f"\n{TITLES[row.benchmark]} is not graded: {row.note}." for row in notes.itertuples())
+
+
+def left_out(results: Path) -> str:
+    """Which benchmarks the runs could not be evaluated on, and why; they are tried again when they can be had."""
+    reasons = {}
+    for path in sorted(results.glob("runs/*/*/*/result.json")):
+        for name, found in read_json(path).get("benchmarks", {}).items():
+            if "missing" in found:
+                reasons[name] = found["missing"]
+    return "\n".join(f"{TITLES.get(name, name)} is left out: {reason}" for name, reason in reasons.items())
 
 
 def micro_sentence(table: pd.DataFrame) -> str:

@@ -15,11 +15,11 @@ from rtt_lib.bench.stats import percentile_interval
 from rtt_lib.relevance.annotate import label_with
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.sources import RELEASED_THRESHOLD
 from rtt_lib.rubrics.schema import JUDGE
 from rtt_lib.verify.registry import find_rule
 
 HALF = 0.5
-RELEASED = 0.998  # what survives the released code's cast to integer, in bf16
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def mean_f1_draws(
 
 
 def threshold_effect(
-    scored: Sequence[Scored], key: Key = scope, thresholds: Sequence[float] = (HALF, RELEASED)
+    scored: Sequence[Scored], key: Key = scope, thresholds: Sequence[float] = (HALF, RELEASED_THRESHOLD)
 ) -> list[dict]:
     """The same predictions cut at different thresholds: how much the released cast leaves."""
     return [row | {"threshold": cut} for cut in thresholds for row in table(scored, key, cut)]

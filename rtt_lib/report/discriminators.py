@@ -16,6 +16,7 @@ from rtt_lib.relevance.annotate import greedy, label_with
 from rtt_lib.relevance.attribute import quiet
 from rtt_lib.relevance.discriminator import TRAINING_LOG
 from rtt_lib.relevance.encoding import EncodedResponse, Encoder, LabelledExample
+from rtt_lib.relevance.sources import RELEASED_THRESHOLD
 from rtt_lib.relevance.validate import HALF, Key, Scored
 from rtt_lib.report.studies import Study
 from rtt_lib.verify import check
@@ -277,7 +278,7 @@ def conclusions(predictions: Predictions, unseen: Mapping[str, Sequence[str]], t
     mean = {name: validate.mean_f1(found) for name, found in predictions.items()}
     end = {name: _f1(found, UNKNOWABLE) for name, found in predictions.items() if name in ("taxonomy", "bidirectional")}
     never = {name: [_f1(predictions[name], [family]) for family in unseen[name]] for name in unseen}
-    cut = validate.mean_f1(scored, threshold=validate.RELEASED)
+    cut = validate.mean_f1(scored, threshold=RELEASED_THRESHOLD)
     lines = [
         f"Families below F1 {target}, END aside: **{_listed(below, [f1[name] for name in below]) or 'none'}**.",
         f"END, F1: {_listed(end, end.values())}.",

@@ -23,12 +23,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json, write_text
+from rtt_lib.files import plain, read_json, write_text
 from rtt_lib.manifest import cores
 from rtt_lib.models import identity, precision
 from rtt_lib.profile import REPOSITORY, RL, Profile
@@ -219,7 +218,7 @@ def _run_apart(spec: TextRunSpec, results: Path, workers: int) -> None:
             f"profile {spec.profile.name} trains on {spec.profile.compute.policy_gpus} GPUs of several machines: start "
             f"the launch commands that `rtt run {spec.profile.name} --dry-run` prints, then run this again"
         )
-    profile = write_text(results / "runs" / "profile.yaml", yaml.safe_dump(_plain(asdict(spec.profile))))
+    profile = write_text(results / "runs" / "profile.yaml", yaml.safe_dump(plain(asdict(spec.profile))))
     program = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.launch"]}
     first, *rest = launcher(spec.profile)
     command = [*program[first], *(word for word in rest if word != "launch"), "-m", MODULE]
@@ -258,11 +257,6 @@ def end_with_parent() -> None:
             time.sleep(0.5)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: tuples become lists."""
-    return json.loads(json.dumps(value))
 
 
 def is_trained(spec: TextRunSpec, folder: Path) -> bool:
