@@ -29,7 +29,6 @@ from rtt_lib.report.theme import markdown_table, save_table
 REPLICATES, FAILS, PARTLY = "replicates", "does not replicate", "partly"
 UNTESTED = "cannot be tested at this size"
 VERDICTS = (REPLICATES, PARTLY, FAILS, UNTESTED)
-FIVE_RUNS = ("A", "A", "A", "B", "B")
 COLUMNS = ["claim", "statement", "verdict", "paper", "ours", "n", "reason", "where"]
 SCORE = "all satisfied"
 # Shares are shown in points, as the paper's scores are; anything else in its own unit.
@@ -394,22 +393,34 @@ def claims_table(evidence: Evidence) -> pd.DataFrame:
 def save_claims(evidence: Evidence, profile: str, results: Path) -> pd.DataFrame:
     """Leave `tables/claims.csv`, which the site's first page shows, and `claims.md`; returns the table."""
     table = save_table(claims_table(evidence), "claims", results)
-    write_text(results / "claims.md", claims_markdown(table, profile))
+    write_text(results / "claims.md", claims_markdown(table, profile, designs(evidence.runs)))
     return table
 
 
-def claims_markdown(table: pd.DataFrame, profile: str) -> str:
+def designs(runs: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Which base policies the runs of an arm start from: (A, A, A, B, B) for five runs, three of them from A."""
+    bases = runs.groupby(["world", "arm"])["seed"].agg(lambda seeds: tuple(sorted(seed[0] for seed in seeds)))
+    return sorted(set(bases[bases.map(len) >= ENOUGH_RUNS]), key=len, reverse=True)
+
+
+def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[str, ...]]) -> str:
+    """`designs`: those of the runs, for what their intervals are worth."""
     counts = ", ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in VERDICTS)
-    alike, apart = (f"{coverage(FIVE_RUNS, between):.0%}" for between in (0.0, 1.0))
+    held = "; ".join(
+        f"from {' '.join(design)} in {coverage(design):.0%} of simulations in which base policies do not differ, in "
+        f"{coverage(design, 1.0):.0%} where they differ as much as seeds do"
+        for design in designs
+    )
     return (
         f"# The paper's claims, profile `{profile}`\n\n{counts}.\n\n"
         "*Ours* are mean paired differences over seeds with 95% stratified bootstrap intervals, in points (hundredths) "
         "unless another unit is given. A claim replicates where every interval lies on the claimed side of zero, "
         "partly where some do, not where none does or more lie on the other side. Intervals are of seeds within the "
-        "two base policies (A three times, B twice; their own means stand in brackets). They hold the true mean of "
-        f"normal values in {alike} of simulations in which base policies do not differ, in {apart} where these differ "
-        "as much as seeds do, and know of no third base policy and no other discriminator. Several comparisons are "
-        "made at once.\n\n" + markdown_table(table)
+        "base policies, whose own means stand in brackets; they know of no third base policy and no other "
+        "discriminator. Several comparisons are made at once."
+        + (f" The true mean of normal values is held {held}." if held else "")
+        + "\n\n"
+        + markdown_table(table)
     )
 
 
