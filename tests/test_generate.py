@@ -94,12 +94,11 @@ def asked(*lengths):
 def test_long_prompts_are_batched_few_at_a_time():
     room = module.ORDINARY_PROMPT
     found = list(module.batches(asked(9 * room, room, room, room, 2, 2), batch_size=4, max_tokens=room))
-    assert [(start, len(batch)) for start, batch in found] == [
-        (0, 1),
-        (1, 4),
-        (5, 1),
-    ]  # 8 rooms: one of 10, then four of 2
+    # Room for 8: one of 10, then four of 2 to 1.
+    assert [(start, len(batch)) for start, batch in found] == [(0, 1), (1, 4), (5, 1)]
     assert [len(batch) for _, batch in module.batches(asked(*[3 * room] * 5), 4, room)] == [2, 2, 1]
+    widths = module.batches(asked(5 * room, 3 * room, room, 1), 64, room)  # 6, 4, 2 and 1
+    assert [len(batch) for _, batch in widths] == [2, 2]
 
 
 # --- the file ---

@@ -172,12 +172,14 @@ def _fill(
 def batches(requests: Sequence[Request], batch_size: int, max_tokens: int) -> Iterator[tuple[int, Sequence[Request]]]:
     """Batches with the place of their first request: `batch_size` ordinary prompts, or fewer that take as much room.
 
-    Requests come with the longest prompts first, so the first one of a batch says how wide it is.
+    Requests come with the longest prompts first, so the first one of a batch says how wide it is. One that would be
+    padded to twice its width is left to the next batch.
     """
     room, start = batch_size * (ORDINARY_PROMPT + max_tokens), 0
     while start < len(requests):
         widest = len(requests[start].ids) + max_tokens
-        batch = requests[start : start + max(1, min(batch_size, room // widest))]
+        most = requests[start : start + max(1, min(batch_size, room // widest))]
+        batch = [request for request in most if 2 * (len(request.ids) + max_tokens) > widest]
         yield start, batch
         start += len(batch)
 
