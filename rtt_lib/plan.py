@@ -53,6 +53,7 @@ def launch_commands(profile: Profile, results: Path, overrides: Sequence[str] = 
         commands.append(_judge_command(compute.judge_model, compute.judge_gpus, compute.judge_url))
     if compute.vllm == "server":
         commands.append(f"trl vllm-serve --model {profile.policy.model}")
+    results = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
     runs = text_runs.plan(profile, list(profile.experiments), results)
     commands += [text_runs.command_line(profile, spec, results, overrides) for spec in runs]
     changed = [word for override in overrides for word in ("--set", override)]
