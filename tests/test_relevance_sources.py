@@ -13,12 +13,12 @@ from toys import micro_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.annotate import Label, label_with, taxonomy_labels
+from rtt_lib.relevance.annotate import Label, greedy, label_with, taxonomy_labels
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import (
+    Annotated,
     Counterfactual,
     DiscriminatorSource,
-    GreedyRule,
     Noisy,
     Oracle,
     Random,
@@ -104,7 +104,7 @@ def test_unknown_verdict_has_no_relevance_and_soft_criteria_are_refused(small):
 
 
 def test_greedy_is_blind_to_scope_and_verdict(small):
-    relevance = GreedyRule()(small)
+    relevance = Annotated(greedy, "greedy")(small)
     assert relevance[0, 0].tolist() == [1, 0, 0, 0, 0]
     assert relevance[1, 0].tolist() == [1, 1, 0, 0, 0]  # the wrong first word (evidence) and the word asked for
     assert relevance[0, 2].tolist() == [1, 0, 0, 0, 0]  # a length limit: the first clause

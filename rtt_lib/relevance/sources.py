@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
+from rtt_lib.relevance.annotate import Annotator, taxonomy
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.verify.verdict import Span
@@ -109,11 +109,6 @@ class Annotated:
 def Oracle() -> Annotated:
     """The taxonomy on the verifier's own evidence: exact wherever the evidence is (the micro world: everywhere)."""
     return Annotated(taxonomy, "oracle")
-
-
-def GreedyRule() -> Annotated:
-    """What a discriminator trained on greedy labels would imitate."""
-    return Annotated(greedy, "greedy")
 
 
 @dataclass(frozen=True)
