@@ -79,11 +79,15 @@ def resets(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def stops_halfway(handler: Handler) -> None:
+def promises_1000_bytes(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("content-type", "application/json")
     handler.send_header("content-length", "1000")
     handler.end_headers()
+
+
+def stops_halfway(handler: Handler) -> None:
+    promises_1000_bytes(handler)
     handler.wfile.write(completion("YES")[:40])
     handler.wfile.flush()
     handler.close_connection = True
@@ -96,10 +100,7 @@ def stalls(handler: Handler) -> None:
 
 def trickles(handler: Handler) -> None:
     """A byte now and then: no single read ever times out."""
-    handler.send_response(200)
-    handler.send_header("content-type", "application/json")
-    handler.send_header("content-length", "1000")
-    handler.end_headers()
+    promises_1000_bytes(handler)
     while not handler.server.released.wait(0.05):
         try:
             handler.wfile.write(b" ")

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rtt_lib import models as model_names
-from rtt_lib.bench import text
+from rtt_lib.bench import tables, text
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_json, read_jsonl, write_jsonl
@@ -280,7 +280,7 @@ def test_lora_leaves_an_ordinary_checkpoint(profile, here, tmp_path):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_the_evaluation_leaves_responses_and_a_row_of_the_tables(profile, here, tmp_path):
+def test_the_evaluation_leaves_responses_and_a_row_of_the_tables(profile, here, tmp_path, monkeypatch):
     more = replace(profile, evaluation=replace(profile.evaluation, benchmarks=("ifeval", "ifbench")))
     specs = [spec_of(more, "base", seed, tmp_path) for seed in ("A0", "A1")]
     for spec in specs:
@@ -291,6 +291,10 @@ def test_the_evaluation_leaves_responses_and_a_row_of_the_tables(profile, here, 
     assert record["benchmarks"]["ifeval"]["responses"] == 6 and record["benchmarks"]["ifeval"]["unknown"] == 0
     assert record["out_of_domain"]["satisfied"] == record["benchmarks"]["ifeval"]["satisfied"]
     assert "the hub does not answer" in record["benchmarks"]["ifbench"]["missing"]
+    assert "IFBench is left out: " in tables.left_out(tmp_path) and "IFEval" not in tables.left_out(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(text_runs, "_can_be_had", lambda benchmark, profile: benchmark == "ifbench")
+        assert not text_runs.is_done(specs[0], tmp_path / "runs"), "tried again as soon as it can be had"
     responses = [rows_of(tmp_path / "responses" / "base" / seed / "ifeval.jsonl") for seed in ("A0", "A1")]
     assert [row["id"] for row in responses[0]] == [row["id"] for row in responses[1]]
     assert [row["response"] for row in responses[0]] != [row["response"] for row in responses[1]]
