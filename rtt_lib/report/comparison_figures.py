@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rtt_lib.bench.stats import LEVEL, smooth, summary
+from rtt_lib.bench.stats import LEVEL, resampled_means, smooth, summary
 from rtt_lib.report.comparison import ENOUGH_RUNS, NOT_RUN, WINDOW, beta_table, differences, ordered, pair_table
 from rtt_lib.report.theme import arm_color
 
@@ -82,11 +82,8 @@ def _band(ax: Axes, wide: pd.DataFrame, color: str) -> None:
     if wide.shape[1] < ENOUGH_RUNS:
         return
     places = np.unique(np.linspace(0, len(wide) - 1, BAND_POINTS).round().astype(int))
-    strata, rng = wide.columns.str[0], np.random.default_rng(0)
-    members = [np.flatnonzero(strata == stratum) for stratum in sorted(set(strata))]
-    draws = np.concatenate([rng.choice(runs, (BAND_RESAMPLES, len(runs))) for runs in members], axis=1)
-    means = wide.to_numpy()[places][:, draws].mean(axis=-1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    means = resampled_means(wide.to_numpy()[places].T, wide.columns.str[0], BAND_RESAMPLES)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     ax.fill_between(wide.index[places], low, high, color=color, alpha=0.16, linewidth=0)
 
 
