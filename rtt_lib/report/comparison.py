@@ -22,12 +22,19 @@ TABLE_1 = ("base", "SFT", "DPO", "RL-CSR", "RL-AON", "RTT-CSR", "RTT-AON")
 SAME_REWARD = tuple(paper.SAME_REWARD.items())
 SUPERVISED = (("RL-AON", "SFT"), ("RL-AON", "DPO"), ("RL-CSR", "SFT"), ("RL-CSR", "DPO"))
 PARTITION = (("RTT-AON", "RTT-AON inter"), ("RTT-AON", "RTT-AON joint"), ("RTT-AON", "RTT-AON mass"))
-WEIGHTS = tuple(
-    ("RTT-AON", other)
-    for other in ("RL-AON", "RTT-AON greedy", "RTT-AON random", "RTT-AON oracle", "RTT-AON counterfactual")
+WEIGHTS = (
+    *(
+        ("RTT-AON", other)
+        for other in ("RL-AON", "RTT-AON greedy", "RTT-AON random", "RTT-AON oracle", "RTT-AON counterfactual")
+    ),
+    ("RTT-AON greedy", "RL-AON"),
+    ("RL-AON", "RTT-AON random"),
 )
+BETAS = ("RTT-AON beta 0.25", "RTT-AON", "RTT-AON beta 0.75", "RTT-AON beta 1")
+SWEEP = (*((arm, "RL-AON") for arm in BETAS), *(("RTT-AON", arm) for arm in BETAS if arm != "RTT-AON"))
 
-CONTROL = "RTT-CSR decoupled"  # the baseline of `relative` without relevance
+# The baseline of `relative` without relevance, as strong in beta and as strong in what comes of it.
+CONTROLS = ("RTT-CSR decoupled", "RTT-CSR decoupled strong")
 # Each changes one thing in the method: does that matter?
 SINGLE_CHANGES = tuple(
     (f"{arm} {change}", arm)
@@ -38,9 +45,9 @@ SINGLE_CHANGES = tuple(
 SCORES = ("all satisfied", "per constraint")
 LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}  # what the paper calls them
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
-LOWER_IS_BETTER = ("language loss", "truncated")
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run
 HALF_WAY = "steps half way"
+LOWER_IS_BETTER = ("language loss", "truncated", HALF_WAY)
 WINDOW = 10  # rollout steps over which a training curve is averaged
 
 NO_DIFFERENCE, NOT_RUN, TOO_FEW = "no difference shown", "not run in this profile", "too few runs to tell"

@@ -6,6 +6,7 @@ Bands and whiskers are 95% bootstrap intervals over runs, stratified by base mod
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,11 +27,12 @@ MEASURES = {
     "completions/mean_length": "tokens per response",
     "rtt/kl_to_old_policy": "KL to the step's old policy",
     "clip_ratio/region_mean": "share of tokens clipped",
-    "credit/eos": "token credit of the last token",
+    "credit/eos": "token credit of EOS",
     "credit/silent_groups": "groups with equal rewards",
     "frac_reward_zero_std": "share of prompts with equal rewards",
     "credit/a_tok_abs": "mean |A_tok|",
 }
+PANELS_IN_A_ROW = 3  # more would be unreadable on a page
 BAND_POINTS, BAND_RESAMPLES = 40, 500  # places along a curve at which its interval is computed, and how well
 
 
@@ -51,10 +53,15 @@ def learning_curves(
     if chosen.empty or not measures:
         return empty_figure(title)
     worlds = chosen["world"].unique()
-    size = (4.6 * len(measures) + 0.6, 3.1 * len(worlds) + 0.4)
-    fig, axes = plt.subplots(len(worlds), len(measures), figsize=size, squeeze=False, sharex="row")
-    for row, world in zip(axes, worlds, strict=True):
-        for ax, measure in zip(row, measures, strict=True):
+    columns = min(len(measures), PANELS_IN_A_ROW)
+    rows = len(worlds) * -(-len(measures) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(4.6 * columns + 0.6, 3.1 * rows + 0.4), squeeze=False)
+    for n, world in enumerate(worlds):
+        panels = axes[n * rows // len(worlds) : (n + 1) * rows // len(worlds)].flat
+        for ax, measure in zip_longest(panels, measures):
+            if measure is None:
+                ax.set_axis_off()
+                continue
             ax.set_title(f"World {world}: {MEASURES.get(measure, measure)}")
             _curves(ax, chosen[chosen["world"] == world], arms, measure)
     for ax in axes[-1]:
@@ -124,7 +131,7 @@ def score_figure(runs: pd.DataFrame, arms: Sequence[str], column: str = "all sat
     for ax, world in zip(axes[0], worlds, strict=True):
         here = chosen[chosen["world"] == world]
         for row in summary(here, column).to_dict("records"):
-            values = here.loc[here["arm"] == row["arm"], column]
+            values = here[here["arm"] == row["arm"]].set_index("seed")[column]
             _interval(ax, present.index(row["arm"]), row | {"count": row["runs"]}, values, arm_color(row["arm"]))
         ax.set_title(f"World {world}")
         ax.set_xlabel(column)
@@ -147,12 +154,21 @@ def paired_figure(
     for ax, world in zip(axes[0], worlds, strict=True):
         ax.axvline(0, color="#555555", linewidth=1)
         for row in table[table["world"] == world].to_dict("records"):
-            seeds = pair_table(runs[runs["world"] == world], row["arm"], row["against"], column)["difference"]
+            seeds = pair_table(runs[runs["world"] == world], row["arm"], row["against"], column)
+            seeds = seeds.set_index("seed")["difference"]
             drawn = {"mean": row["difference"], "count": row["pairs"], "low": row["low"], "high": row["high"]}
             place = names.index(f"{row['arm']} - {row['against']}")
             clear = row["verdict"] in ("better", "worse")
             _interval(ax, place, drawn, seeds, arm_color(row["arm"]) if clear else "#777777")
-            ax.annotate(row["verdict"], (row["difference"], place - 0.28), ha="center", fontsize=8, color="#444444")
+            ax.annotate(
+                row["verdict"],
+                (row["difference"], place - 0.28),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="#444444",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            )
         ax.set_title(f"World {world}")
         ax.set_xlabel(f"difference in {column}")
         ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -162,8 +178,11 @@ def paired_figure(
 
 
 def _interval(ax: Axes, place: int, row: Mapping, values: pd.Series, color: str) -> None:
-    """Runs as rings, their mean as a diamond, the interval as a bar where there are enough of them."""
-    ax.scatter(values, np.full(len(values), place + 0.17), s=14, facecolors="none", edgecolors=color, linewidths=0.9)
+    """Runs as open marks, rings from base A and squares from B, their mean as a diamond, the interval as a bar where
+    there are enough of them. values: by seed."""
+    for marker, (_, runs) in zip("os^v", values.groupby(values.index.str[0]), strict=False):
+        y = np.full(len(runs), place + 0.17)
+        ax.scatter(runs, y, s=14, marker=marker, facecolors="none", edgecolors=color, linewidths=0.9)
     if row["count"] >= ENOUGH_RUNS:
         ax.plot([row["low"], row["high"]], [place, place], color=color, linewidth=3, solid_capstyle="butt", alpha=0.6)
     ax.plot([row["mean"]], [place], marker="D", markersize=6, color=color)

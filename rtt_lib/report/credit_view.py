@@ -31,6 +31,7 @@ from rtt_lib.train.micro_run import relevance_source
 from rtt_lib.train.runs import RunSpec, base_folder
 from rtt_lib.train.text_runs import TextRunSpec
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import aon, csr
 
 END = "<end>"
@@ -130,13 +131,22 @@ def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifie
 
 
 def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
-    """Of these prompts the one whose responses differ most in the share of constraints they satisfy."""
+    """Of these prompts, those with a global criterion first, the one whose responses differ most in their CSR."""
 
     def spread(question: RubricPrompt) -> float:
         rollouts = roll_out(model, tokenizer, question, rl, verifier)
         return torch.tensor([csr([v.value for v in row]) for row in rollouts.verdicts]).nan_to_num().std().item()
 
-    return max(questions, key=spread)
+    def has_global(question: RubricPrompt) -> bool:
+        return any(c.verifier and find_rule(c.verifier).scope == "global" for c in question.criteria)
+
+    return max([q for q in questions if has_global(q)] or questions, key=spread)
+
+
+def telling_response(group: Group) -> int:
+    """Of the responses that violate something the one with the highest reward; the best one where all satisfy all."""
+    flawed = (group.verdicts == 0).any(1)
+    return int(group.rewards.masked_fill(~flawed, -1).argmax() if flawed.any() else group.rewards.argmax())
 
 
 def assign_credit(
@@ -252,15 +262,16 @@ def _yes(value: Tensor) -> str:
 
 
 def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
-    """How much each group's tokens are pushed: by A_res, by A_tok, together, and on the last token of a response."""
+    """How much each group's tokens are pushed: by A_res, by A_tok, together; and A_tok of ends that were reached."""
     rows = []
     for name, group in groups.items():
         mask = group.rollouts.mask
-        last = group.a_tok[torch.arange(len(mask)), mask.sum(1) - 1]
+        ended = torch.tensor([group.tokens(i)[-1] == END for i in range(len(mask))])
+        ends = group.a_tok[torch.arange(len(mask)), mask.sum(1) - 1][ended]
         everything = torch.tensor([aon([v.value for v in row]) for row in group.rollouts.verdicts]).nanmean()
         row = {"group": name, "AON": everything, "CSR": group.verdicts.nanmean(), "tokens": mask.sum(1).float().mean()}
         row |= {"mean |A_res|": group.a_res.abs().mean(), "mean |A_tok|": group.a_tok[mask].abs().mean()}
-        row |= {"mean |A|": group.advantage[mask].abs().mean(), "A_tok of the last token": last.mean()}
+        row |= {"mean |A|": group.advantage[mask].abs().mean(), f"A_tok of {END}": ends.mean()}
         rows.append({key: value if isinstance(value, str) else float(value) for key, value in row.items()})
     return pd.DataFrame(rows)
 

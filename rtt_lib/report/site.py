@@ -76,6 +76,7 @@ def build_site(results_dir: str | Path) -> Path:
     claims, advice = by_name.get("claims"), by_name.get("recommendation")
     front = {"claims": claims, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
     front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
+    front["answer"] = first_reason(claims)
     return write_text(
         results / "index.html", _render("index.html.j2", home="", site="site/", here="index", **front, **common)
     )
@@ -109,6 +110,11 @@ def count_verdicts(claims: Table | None) -> dict[str, int]:
     """How many claims have each verdict, in the order of VERDICT_CLASSES."""
     said = [text for row in claims.rows for text in row if text in VERDICT_CLASSES] if claims else []
     return {verdict: said.count(verdict) for verdict in VERDICT_CLASSES if verdict in said}
+
+
+def first_reason(claims: Table | None) -> str:
+    """What the first claim's verdict rests on: `shown in 2 of 10 comparisons, the opposite in 5.`"""
+    return dict(zip(claims.header, claims.rows[0], strict=True)).get("reason", "") if claims and claims.rows else ""
 
 
 def read_table(path: Path) -> Table:

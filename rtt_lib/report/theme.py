@@ -26,13 +26,14 @@ ARM_COLORS = {
 VARIANT_COLORS = {  # the first of these that a name holds decides: "relative noisy" is noisy
     "noisy": "#999933",
     "raw": "#661100",
-    "decoupled": "#DDAA33",
+    "strong": "#8C510A",  # "decoupled strong"
+    "decoupled": "#B3A100",
     "eos": "#6699CC",
     "relative": "#009E73",
     "oracle": "#117733",
     "inter": "#CC79A7",
     "as": "#000075",  # "as released"
-    "released": "#882255",
+    "mixed": "#882255",
     "truncated": "#CC6677",
     "sequence": "#DDCC77",
     "decay": "#7F6FB0",
@@ -89,6 +90,7 @@ def apply_theme() -> None:
     )
     pd.options.display.precision = 3
     pd.options.display.max_colwidth = 120
+    pd.options.display.max_rows = 100
 
 
 def save_figure(fig: Figure, name: str, results_dir: str | Path) -> None:
@@ -105,7 +107,7 @@ def save_figure(fig: Figure, name: str, results_dir: str | Path) -> None:
 
 
 def save_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: int = 3) -> pd.DataFrame:
-    """Save `tables/<name>.csv` (ten digits) and `.md` (`digits` decimals); returns the frame, for a cell to show.
+    """Save `tables/<name>.csv` (ten digits) and `.md` (`digits` decimals); returns what the `.md` shows, for a cell.
 
     An index that carries names becomes columns; a plain row number is left out.
     """
@@ -114,7 +116,7 @@ def save_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: 
     text = flat.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     write_text(folder / f"{_checked(name)}.csv", text)
     write_text(folder / f"{name}.md", markdown_table(flat, digits))
-    return frame
+    return frame.round(digits)
 
 
 def markdown_table(frame: pd.DataFrame, digits: int = 3) -> str:
