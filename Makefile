@@ -23,7 +23,7 @@ env: $(STAMP) ## build .venv from requirements.lock (nothing to do when nothing 
 quick: env ## a first replication of the paper's comparison, on the CPU, with its results site
 	$(BIN)/rtt run quick
 
-test: env ## every test
+test: env ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not vllm and not faults"
 
 micro: env ## the paper's claims with seeds and intervals, on the CPU

@@ -26,7 +26,7 @@ from rtt_lib import files, manifest
 from rtt_lib.errors import RTTError
 from rtt_lib.notebook import PROGRESS_FILE
 from rtt_lib.profile import REPOSITORY, Profile
-from rtt_lib.state import Notebook, State, digest, discover, library_digest, profile_digest, source_digest
+from rtt_lib.state import Notebook, State, digest, discover, file_digest, library_digest, profile_digest, source_digest
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 RESULTS = REPOSITORY / "results"
@@ -65,7 +65,12 @@ def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str
 
 
 def inputs_of(profile: Profile) -> dict[str, str]:
-    return {"profile": profile_digest(profile), "library": library_digest()}
+    from rtt_lib.bench.tables import benchmark_files  # slow to import
+
+    found = {"profile": profile_digest(profile), "library": library_digest()}
+    if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
+        found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
+    return found
 
 
 def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path) -> list[Step]:
@@ -127,7 +132,8 @@ def _sweep(results: Path) -> None:
     """Remove what a killed run left half written: hidden temporary files in the folders that only we write."""
     for folder in ("tables", "figures", "notebooks", "state", "site"):
         for leftover in (results / folder).glob(".*"):
-            leftover.unlink()
+            if leftover.is_file():  # JupyterLab leaves a folder of checkpoints beside a notebook that it opened
+                leftover.unlink()
 
 
 @contextmanager

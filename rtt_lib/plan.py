@@ -29,7 +29,7 @@ def describe(profile: Profile, steps: Sequence[Step], results: Path, overrides: 
         "Models": models(profile),
         "Data": [_data_line(profile)],
         "Machine": machine(profile),
-        "Missing here": missing(profile) or ["nothing"],
+        "Missing here": [*missing(profile), *missing_discriminators(profile, results)] or ["nothing"],
     }
     blocks = [f"{profile.name}: {profile.about}"]
     blocks += [f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items() if lines]
@@ -123,6 +123,15 @@ def _memory(profile: Profile) -> list[str]:
         return []
     needed = 4 * OWN_BYTES * billions
     return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
+
+
+def missing_discriminators(profile: Profile, results: Path) -> list[str]:
+    """Those that RL needs and nobody ships: a profile on text does not train them itself."""
+    if profile.data.source == "micro":
+        return []
+    runs = text_runs.plan(profile, list(profile.experiments), results)
+    folders = {run.discriminator for run in runs if run.discriminator and not text_runs.weight_files(run.discriminator)}
+    return [f"no discriminator in {folder}: {text_runs.how_to_get_one(profile)}" for folder in sorted(folders)]
 
 
 def missing(profile: Profile) -> list[str]:

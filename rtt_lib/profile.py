@@ -169,7 +169,8 @@ def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None =
 
     path_or_name: `micro` is `params/micro.yaml` of this repository (or of the current folder); anything with a
     folder or a `.yaml` ending is a path. overrides: dotted keys with YAML values, `{"rl.steps": "20"}`.
-    A relative `data.path` is relative to the profile's folder, in an override to the current one.
+    A relative `data.path` is relative to the profile's folder; in an override it and a folder named as
+    `policy.model` are to the current one.
     """
     path = find_profile(path_or_name)
     tree, where = _read(path)
@@ -264,7 +265,10 @@ def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> Non
         if not isinstance(branch, dict):
             raise RTTError(f"{source}: {'.'.join(keys[:depth])} has no keys below it")
         where.setdefault(keys[:depth], source)
-    branch[keys[-1]] = _parse(text, source)
+    value = _parse(text, source)
+    if isinstance(value, str) and (dotted == "data.path" or (dotted == "policy.model" and _expanded(value).exists())):
+        value = str(_expanded(value).resolve())
+    branch[keys[-1]] = value
     where[keys] = source
 
 

@@ -160,8 +160,9 @@ def test_nothing_stored_gives_empty_tables(tmp_path):
 
 def test_what_cannot_be_graded_is_named(tmp_path, data):
     store(tmp_path, "base", "A0", [["one"], ["two"]])
-    with pytest.raises(RTTError, match=r"ifeval\.jsonl must be in data\.path"):
+    with pytest.raises(RTTError, match=r"ifeval\.jsonl: its file is neither in data\.path .* the hub does not answer"):
         graded_table(tmp_path, {})
+    assert graded_table(tmp_path, {}, runs={("base", "A1")}).empty, "of no run that is looked at"
     store(tmp_path, "base", "A1", [["one"], ["two"]], name="gsm8k")
     with pytest.raises(RTTError, match="must be a benchmark's"):
         graded_table(tmp_path, data)

@@ -137,6 +137,7 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
         "Qwen/Qwen3-4B-Instruct-2507 (8.0 GB)",
         "hir16k",
         "Missing here",
+        f"no discriminator in {results}/discriminator/Qwen3-4B-Base: name a folder with one",
         "32 for the policy",
     ):
         assert part in text

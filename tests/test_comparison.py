@@ -58,7 +58,7 @@ class TestTables:
         table = comparison.score_table(runs, ["RL-AON", "RTT-AON"], ["all satisfied"])
         low, high = bootstrap([0.4, 0.5, 0.6, 0.5, 0.5], ["A", "A", "A", "B", "B"])
         assert table["arm"].tolist() == ["RL-AON", "RTT-AON"] and table["runs"].tolist() == [5, 5]
-        assert table["all satisfied"].tolist() == ["0.100 [0.100, 0.100]", f"0.500 [{low:.3f}, {high:.3f}]"]
+        assert table["all satisfied"].tolist() == ["0.100", f"0.500 [{low:.3f}, {high:.3f}]"]
 
     def test_two_runs_have_no_interval(self):
         table = comparison.score_table(runs_of(base=[0.1, 0.3]), ["base"], ["all satisfied"])
@@ -134,7 +134,7 @@ def test_an_experiment_that_was_not_run_gives_empty_tables_and_says_so():
         figures.learning_curves(curves, ["RL-AON"], ["entropy"]),
         figures.score_figure(nothing, ["base"]),
         figures.paired_figure(nothing, comparison.PARTITION),
-        figures.beta_figure(nothing),
+        figures.beta_figure(nothing, 0.5),
         figures.family_figure(families),
     ]
     assert all(comparison.NOT_RUN in [text.get_text() for text in fig.axes[0].texts] for fig in drawn)

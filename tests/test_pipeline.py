@@ -220,6 +220,12 @@ def test_a_kernel_that_dies_is_a_failure_too(house):
         it.run()
 
 
+def test_a_folder_that_jupyterlab_left_is_no_hindrance(house):
+    it = house("01_first")
+    (it.results / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
+    assert it.run() == ["01_first"]
+
+
 def test_a_second_run_is_refused(house):
     it = house("03_third")
     with pipeline.locked(it.results):

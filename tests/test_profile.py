@@ -275,3 +275,11 @@ def test_the_worlds_are_the_micro_worlds() -> None:
     from rtt_lib.rubrics.micro import WORLDS as micro_worlds
 
     assert set(WORLDS) <= set(micro_worlds)
+
+
+def test_paths_of_overrides_are_those_of_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    profile = load_profile("smol-cpu", {"data.path": "mine", "policy.model": "mine"})
+    assert profile.data.path == profile.policy.model == str(tmp_path / "mine"), "notebooks run elsewhere"
+    assert load_profile("smol-cpu", {"policy.model": "owner/name"}).policy.model == "owner/name"

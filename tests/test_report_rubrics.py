@@ -120,11 +120,13 @@ def test_responses_are_matched_by_prompt_or_id(tmp_path):
 def test_stored_responses_of_a_benchmark_that_is_here(tmp_path, with_ifeval):
     profile = load_profile("ci")
     sources, _ = rubric_sources(profile, micro=2, composed=2)
-    assert stored_verdict_rates(tmp_path, sources).empty
+    planned = {("base", "A0")}
+    assert stored_verdict_rates(tmp_path, sources, planned).empty
     path = tmp_path / "responses" / "base" / "A0" / "ifeval.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("".join(json.dumps({"prompt": SECRET, "response": text}) + "\n" for text in ("a, b", "a", "b")))
-    table = stored_verdict_rates(tmp_path, sources)
+    assert stored_verdict_rates(tmp_path, sources, {("base", "A1")}).empty, "another run's"
+    table = stored_verdict_rates(tmp_path, sources, planned)
     assert table.loc[0, ["responses", "benchmark", "family", "criteria"]].tolist() == [
         "base A0", "IFEval", "punctuation:no_comma", 3,
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import shutil
@@ -234,15 +233,7 @@ def test_scores_by_hand():
     assert found["satisfied"] == pytest.approx(2 / 3) and found["unknown"] == 2
     # Soft criteria are unknown without a judge: `a` is violated, undecided; `b` satisfied.
     assert found["families"] == {"judge": None, "no_commas": pytest.approx(2 / 3)}
-    assert found["all_satisfied"] == pytest.approx(fmean_known(found))
-
-
-def fmean_known(found: dict) -> float:
-    """What Eq. 2 makes of the three responses: the known criteria of each, all of them."""
-    from rtt_lib.verify.verdict import aon
-
-    values = [v for v in (aon([False, None]), aon([True, None]), aon([True])) if not math.isnan(v)]
-    return sum(values) / len(values)
+    assert found["all_satisfied"] == 0.5
 
 
 # --- training and evaluating ---

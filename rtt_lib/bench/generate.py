@@ -33,6 +33,7 @@ from rtt_lib.models import Precision, identity, load_causal_lm, load_tokenizer, 
 from rtt_lib.notebook import progress
 from rtt_lib.profile import Evaluation
 from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.train.runs import code_fingerprint
 
 if TYPE_CHECKING:
     import vllm
@@ -119,8 +120,8 @@ def _record(
         raise RTTError("two prompts have the same id: their responses could not be told apart")
     sampling = {name: getattr(settings, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "seed")}
     record = {
-        "model": str(model_name),
         "weights": identity(model_name),
+        "code": code_fingerprint(("bench/generate.py", "models.py")),
         "backend": backend,
         "precision": precision,
         "batch_size": batch_size,
@@ -129,7 +130,8 @@ def _record(
         "sampling": sampling,
         "prompts": _digest([[prompt.id, prompt.prompt] for prompt in prompts]),
     }
-    return record | {"fingerprint": _digest(record)[:16]}
+    name = Path(model_name).name if Path(model_name).exists() else str(model_name)  # no path of this machine
+    return {"model": name} | record | {"fingerprint": _digest(record)[:16]}
 
 
 def _digest(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Profile
 from rtt_lib.report.paper import SAME_REWARD, table1, table2
 from rtt_lib.report.theme import arm_color
+from rtt_lib.rubrics.benchmarks import BenchmarkRow, read_benchmark, read_rows
 from rtt_lib.rubrics.benchmarks import field as text_field
-from rtt_lib.rubrics.benchmarks import read_benchmark, read_rows
 from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.rubrics.sources import load_prompts
 from rtt_lib.verify.answers import has_right_answer, unanswered
@@ -131,9 +131,12 @@ class Graded:
     note: str = ""
 
 
-def grade_file(benchmark: str, responses: Path, data: Path) -> Graded:
-    """As `rtt grade` does it."""
-    rows = read_rows(benchmark, data)
+def grade_file(benchmark: str, responses: Path, files: Mapping[str, Path]) -> Graded:
+    """As `rtt grade` does it; the prompts are the hub's where there is no file of the benchmark."""
+    if benchmark in files:
+        rows = read_rows(benchmark, files[benchmark])
+    else:
+        rows = [BenchmarkRow("the hub", prompt.id, prompt) for prompt in prompts_of(benchmark, files)]
     answers = read_answers(responses, rows, "id" if benchmark == "muldimif" else "prompt")
     reasons: Counter[str] = Counter()
     grade_one = grade_muldimif if benchmark == "muldimif" else grade_instructions
@@ -186,21 +189,30 @@ def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
     return float(sum(known)), float(len(known))
 
 
-def graded_table(results: Path, files: Mapping[str, Path], verifier: Verifier | None = None) -> pd.DataFrame:
+def graded_table(
+    results: Path,
+    files: Mapping[str, Path],
+    verifier: Verifier | None = None,
+    runs: Collection[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
     """Every reading and level of every stored benchmark: accuracy with its interval and the difference to `base`.
 
+    `runs`: the (arm, seed) to look at; responses of others, left by an earlier profile, say, are not. None: all.
     The interval says how sure the accuracy of this one policy is, not how far another training seed would be off.
     `verifier` has the judge, without which a benchmark of soft criteria stays undecided.
     """
     cells: dict[tuple[str, ...], Scores] = {}
     about: dict[tuple[str, ...], dict[str, Any]] = {}
     for arm, seed, benchmark, path in stored_responses(results):
+        if runs is not None and (arm, seed) not in runs:
+            continue
         if benchmark in DATA_SETS:
             graded = grade_data_set(benchmark, path, files, verifier or Verifier())
-        elif benchmark in files:
-            graded = grade_file(benchmark, path, files[benchmark])
         else:
-            raise RTTError(f"{path}: to grade it, {FILES[benchmark]} must be in data.path or RTT_TEST_DATA/benchmarks")
+            try:
+                graded = grade_file(benchmark, path, files)
+            except RTTError as error:
+                raise RTTError(f"{path}: {error}") from error
         for reading, verdicts in graded.readings.items() or {"": []}.items():
             for level in graded.levels if reading else [""]:
                 place = (arm, seed, benchmark, reading, level)

@@ -151,7 +151,8 @@ def main() -> None:
     about = {"settings": vars(arguments) | {"output": None}, "held out": HELD_OUT, "versions": versions} | made_at
     metrics = about | evaluate(discriminator, arguments.test_examples)
     write_json(arguments.output / "adapter" / TRAINING_LOG, read_json(arguments.output / TRAINING_LOG))
-    write_json(arguments.output / "adapter" / "metrics.json", metrics)
+    for folder in (arguments.output, arguments.output / "adapter"):  # whichever becomes discriminator.checkpoint
+        write_json(folder / "metrics.json", metrics)
     write_text(arguments.output / "adapter" / "README.md", card(metrics))
 
 

@@ -294,11 +294,11 @@ def c11(e: Evidence) -> Judgement:
         low, high = bootstrap(short - equal, ["A"] * len(short))
         found[scheme] = (low, high)
         words.append(f"{scheme} {np.mean(short - equal):+.3f} [{low:+.3f}, {high:+.3f}]")
-    biased, unbiased = found["inter"][0] > 0, max(map(abs, found["intra"])) < 1e-6
-    verdict = REPLICATES if biased and unbiased else PARTLY if biased or unbiased else FAILS
+    inter_is, intra_is_not = found["inter"][0] > 0, max(map(abs, found["intra"])) < 1e-6
+    verdict = REPLICATES if inter_is and intra_is_not else PARTLY if inter_is or intra_is_not else FAILS
     ours = "growth of the shortest response's mean advantage, others 64 times as long: " + ", ".join(words)
     reason = "an identity of the two schemes, simulated with the training code; whether it matters in training is C4."
-    return Judgement(ours, f"{len(simulated) // 14} groups a scheme and length ratio", verdict, reason)
+    return Judgement(ours, f"{len(short)} groups a scheme and length ratio", verdict, reason)
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,9 @@ def ordered(runs: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 
 def interval(mean: float, low: float, high: float, runs: int) -> str:
-    """`0.551 [0.530, 0.570]`; the mean alone where there are too few runs for an interval."""
-    return f"{mean:.3f} [{low:.3f}, {high:.3f}]" if runs >= ENOUGH_RUNS else f"{mean:.3f}"
+    """`0.551 [0.530, 0.570]`; the mean alone where there are too few runs for an interval, or no spread (the base
+    policy is the same one in all runs of a base)."""
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]" if runs >= ENOUGH_RUNS and low < high else f"{mean:.3f}"
 
 
 def score_table(runs: pd.DataFrame, arms: Sequence[str], columns: Sequence[str] = SCORES) -> pd.DataFrame:

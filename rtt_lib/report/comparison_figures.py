@@ -193,10 +193,10 @@ def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
-def beta_figure(runs: pd.DataFrame, column: str = "all satisfied") -> Figure:
+def beta_figure(runs: pd.DataFrame, profile_beta: float, column: str = "all satisfied") -> Figure:
     """Figure 3: ours by world on the left, the paper's read-off points on the right, each on its own scale."""
     title = "How much token-level credit? beta of Eq. 7"
-    table = beta_table(runs, column)
+    table = beta_table(runs, column, profile_beta)
     if table.empty:
         return empty_figure(title)
     worlds = table["world"].unique()

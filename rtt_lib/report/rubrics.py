@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,11 +182,11 @@ def verdict_rates(pairs: Sequence[tuple[RubricPrompt, str]], verifier: Verifier 
     return frame.sort_values(["satisfied", "family"], ignore_index=True)
 
 
-def stored_verdict_rates(results: Path, sources: Sources) -> pd.DataFrame:
-    """Verdict rates of every stored file of responses whose benchmark is here; empty without any."""
+def stored_verdict_rates(results: Path, sources: Sources, runs: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """Verdict rates of the stored responses of these (arm, seed) to benchmarks that are here; empty without any."""
     frames = []
     for arm, seed, benchmark, path in stored_responses(results):
-        if TITLES[benchmark] in sources:
+        if TITLES[benchmark] in sources and (arm, seed) in runs:
             rates = verdict_rates(read_responses(path, sources[TITLES[benchmark]]))
             frames.append(rates.assign(responses=f"{arm} {seed}", benchmark=TITLES[benchmark]))
     columns = ["responses", "benchmark", "family", "criteria", "satisfied", "violated", "undecided"]

@@ -110,12 +110,16 @@ class TextRunSpec:
     def _discriminator_weights(self) -> list[Path]:
         if self.discriminator is None:
             return []
-        found = sorted(Path(self.discriminator).glob("*.safetensors"))
+        found = weight_files(self.discriminator)
         if not found:
             raise RTTError(
                 f"arm {self.arm.name}: no discriminator in {self.discriminator}: {how_to_get_one(self.profile)}"
             )
         return found
+
+
+def weight_files(discriminator: str) -> list[Path]:
+    return sorted(Path(discriminator).glob("*.safetensors"))
 
 
 def how_to_get_one(profile: Profile) -> str:
