@@ -53,11 +53,11 @@ def learning_curves(
     if chosen.empty or not measures:
         return empty_figure(title)
     worlds = chosen["world"].unique()
-    columns = min(len(measures), PANELS_IN_A_ROW)
-    rows = len(worlds) * -(-len(measures) // columns)
+    lines = -(-len(measures) // PANELS_IN_A_ROW)  # of panels for one world
+    columns, rows = -(-len(measures) // lines), len(worlds) * lines
     fig, axes = plt.subplots(rows, columns, figsize=(4.6 * columns + 0.6, 3.1 * rows + 0.4), squeeze=False)
     for n, world in enumerate(worlds):
-        panels = axes[n * rows // len(worlds) : (n + 1) * rows // len(worlds)].flat
+        panels = axes[n * lines : (n + 1) * lines].flat
         for ax, measure in zip_longest(panels, measures):
             if measure is None:
                 ax.set_axis_off()

@@ -26,8 +26,8 @@ ARM_COLORS = {
 VARIANT_COLORS = {  # the first of these that a name holds decides: "relative noisy" is noisy
     "noisy": "#999933",
     "raw": "#661100",
-    "strong": "#8C510A",  # "decoupled strong"
-    "decoupled": "#B3A100",
+    "strong": "#A65628",  # "decoupled strong"
+    "decoupled": "#4D4D4D",
     "eos": "#6699CC",
     "relative": "#009E73",
     "oracle": "#117733",
