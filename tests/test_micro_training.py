@@ -149,7 +149,9 @@ def test_intervals_over_seeds_need_three():
     assert two["mean F1"] == 1 and math.isnan(two["low"])
     three = discriminators.seed_table(predictions, ["a", "b", "c"]).iloc[0]
     assert three["mean F1"] == pytest.approx(2 / 3) and three["worst seed"] == 0
-    assert three["low"] == 0 and three["high"] == 1
+    reach = 1.5**0.5 * 4.303 / 1.960  # three values, two degrees of freedom: see test_stats.py
+    assert three["low"] == pytest.approx(2 / 3 * (1 - reach), abs=5e-3)
+    assert three["high"] == pytest.approx((2 + reach) / 3, abs=5e-3)
 
 
 def test_thresholds_and_conclusions():
