@@ -1,14 +1,24 @@
-"""Training data for the discriminator: responses that satisfy and violate, each labelled for every criterion."""
+"""Training data for the discriminator: by rule, responses that satisfy and violate, labelled for every criterion.
+
+Labels that cost something (`llm_corpus`, a person's) lie in a JSONL file, one example a line:
+
+    {"id": "prompt 7", "criterion": {"text": "Name a cat."}, "response": "A cat.", "spans": [[2, 5]], "whole": false}
+
+`whole`: the criterion is global. `verdict` (true, false) and `made` (how the response came about) may be added.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from rtt_lib.relevance.annotate import Annotator, taxonomy
+from rtt_lib.errors import RTTError
+from rtt_lib.files import read_jsonl, write_jsonl
+from rtt_lib.relevance.annotate import Annotator, Label, taxonomy
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.negatives import minimal, omission
 from rtt_lib.relevance.responses import construct
-from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.rubrics.schema import RubricPrompt, criterion_from_json
 from rtt_lib.verify import check
 
 # prompt, seed -> (how it was made, response) pairs
@@ -48,3 +58,45 @@ def label_response(
         if label is not None:
             examples.append(LabelledExample(criterion, response, label, verdict.value, made))
     return examples
+
+
+def write_labelled(path: str | Path, rows: Iterable[tuple[str, LabelledExample]]) -> Path:
+    """(prompt's id, example) pairs as a file of labels."""
+    return write_jsonl(path, [{"id": id, **_to_json(example)} for id, example in rows])
+
+
+def _to_json(example: LabelledExample) -> dict:
+    return {
+        "criterion": example.criterion.to_json(),
+        "response": example.response,
+        "spans": [list(span) for span in example.label.spans],
+        "whole": example.label.whole,
+        "verdict": example.verdict,
+        "made": example.split,
+    }
+
+
+def read_labelled(path: str | Path) -> list[tuple[str, LabelledExample]]:
+    """(prompt's id, example) pairs of a file of labels; an error names the line and the field."""
+    rows = [_from_json(row, f"{path}:{number}") for number, row in read_jsonl(path)]
+    if not rows:
+        raise RTTError(f"{path}: holds no examples")
+    return rows
+
+
+def _from_json(row: Mapping, where: str) -> tuple[str, LabelledExample]:
+    kinds = {"id": str, "response": str, "spans": list, "whole": bool}
+    for name, kind in kinds.items():
+        if not isinstance(row.get(name), kind):
+            raise RTTError(f"{where}: field '{name}' must be {kind.__name__}, found {row.get(name)!r:.60}")
+    if not isinstance(row.get("verdict"), bool | None) or not isinstance(row.get("made", ""), str):
+        raise RTTError(f"{where}: 'verdict' must be true, false or null and 'made' a text")
+    length = len(row["response"])
+    for span in row["spans"]:
+        if not (
+            isinstance(span, list) and [type(end) for end in span] == [int, int] and 0 <= span[0] < span[1] <= length
+        ):
+            raise RTTError(f"{where}: a span must be [start, end], 0 <= start < end <= {length}, found {span!r:.60}")
+    label = Label(tuple((start, end) for start, end in row["spans"]), whole=row["whole"])
+    criterion = criterion_from_json(row.get("criterion"), f"{where}: criterion")
+    return row["id"], LabelledExample(criterion, row["response"], label, row.get("verdict"), row.get("made", ""))

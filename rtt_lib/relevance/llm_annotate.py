@@ -121,10 +121,8 @@ def read_annotation(answer: str, response: str) -> Annotation:
 
 def parse_answer(answer: str) -> tuple[str, list[str]]:
     """(type, segments) of an answer that is one JSON object, bare or in a code fence; ValueError says what is wrong."""
-    text = answer.strip()
-    fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(unfenced(answer))
     except (ValueError, RecursionError) as error:
         raise ValueError("not JSON alone") from error
     if not isinstance(value, dict) or value.get("type") not in KINDS:
@@ -135,6 +133,13 @@ def parse_answer(answer: str) -> tuple[str, list[str]]:
     if value["type"] == "partial relevant" and not segments:
         raise ValueError("'partial relevant' without segments")
     return value["type"], segments
+
+
+def unfenced(answer: str) -> str:
+    """Without the code fence that many models put around JSON."""
+    text = answer.strip()
+    fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
+    return fenced[1] if fenced else text
 
 
 def occurrences(segment: str, response: str) -> list[Span]:

@@ -1,36 +1,50 @@
-"""Train the text discriminator that is shipped: SmolLM2-135M + LoRA, on composed prompts.
+"""Train a discriminator on text, with the settings of a profile's `discriminator` section.
 
-    python -m rtt_lib.relevance.text_training OUTPUT [--examples 3840] [--epochs 1] ...
+    python -m rtt_lib.relevance.text_training smol FOLDER
+    accelerate launch -m rtt_lib.relevance.text_training paper-qwen3-4b --labels LABELS.jsonl
 
-Three criterion families are held out of training and reported apart. The metrics are written to OUTPUT/adapter with
-the settings and versions that made them, and a model card; that folder is what is shipped.
+Without --labels: on composed prompts with responses and labels by rule; three criterion families are held out of
+training and reported apart. The shipped SmolLM2-135M + LoRA is of this kind. With --labels: on a file of labels, the
+paper's way of `rtt_lib.relevance.llm_corpus` say; one prompt in twenty is held out. The metrics are written beside the
+weights, with the settings and versions that made them, and a model card.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.metadata
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from accelerate import PartialState
 
+from rtt_lib.cli import complain, parse_overrides
+from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.manifest import git_state
-from rtt_lib.profile import REPOSITORY
-from rtt_lib.profile import Discriminator as Settings
+from rtt_lib.models import on_gpu, sha256_of
+from rtt_lib.pipeline import RESULTS
+from rtt_lib.profile import CONSTRUCTED, REPOSITORY, Profile, load_profile
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
-from rtt_lib.relevance.corpus import build_examples
+from rtt_lib.relevance.corpus import build_examples, read_labelled
 from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.report.theme import markdown_table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
+from rtt_lib.train.text_runs import how_to_get_one, own_folder, with_greedy_labels
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
+HELD_OUT_PROMPTS = 20  # of a file of labels, one prompt in so many
+TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 # What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
 TRAIN_SHARES = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
 TEST_SHARES = {"segments": 1 / 3, "nowhere": 1 / 3, "everywhere": 1 / 3}
@@ -80,81 +94,127 @@ def held_out(n: int, families: Sequence[str], seed: int = 10_000) -> list[Labell
 
 def evaluate(discriminator: Discriminator, n: int) -> dict:
     """Tables by family on held-out prompts of the trained families, and on the families held out."""
-    trained = [family for family in FAMILIES if family not in HELD_OUT]
     return {
-        "trained families": table(score_examples(discriminator, held_out(n, trained)), family),
+        "trained families": table(score_examples(discriminator, held_out(n, TRAINED)), family),
         "held-out families": table(score_examples(discriminator, held_out(n // 4, HELD_OUT)), family),
     }
 
 
-def card(metrics: dict) -> str:
+def split_off(rows: Sequence[tuple[str, LabelledExample]]) -> tuple[list[LabelledExample], list[LabelledExample]]:
+    """Training and held-out examples of a file of labels, whole prompts at a time, whatever else is in the file."""
+    parts: tuple[list[LabelledExample], list[LabelledExample]] = ([], [])
+    for id, example in rows:
+        digest = hashlib.sha256(id.encode()).digest()
+        parts[int.from_bytes(digest[:4]) % HELD_OUT_PROMPTS == 0].append(example)
+    return parts
+
+
+def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExample]) -> dict:
+    """Agreement with the file's own labels on prompts held out, by where they are and by how a response was made."""
+    scored = score_examples(discriminator, examples)
+    return {
+        "held-out prompts, by label": table(scored, lambda each: kind(each.example)),
+        "held-out prompts, by response": table(scored, lambda each: each.example.split or "unknown"),
+    }
+
+
+def card(metrics: Mapping[str, Any]) -> str:
     """The model card: what it is, how it was made, what it is worth."""
-    lines = [
-        f"# Token-level relevance discriminator, SmolLM2-135M + LoRA, {metrics['settings']['annotator']} labels",
-        "",
-        "Given a criterion and a response: which tokens does the criterion depend on? A LoRA adapter and a token head;",
-        "`rtt_adapter.json` names the base file and its hash, and the adapter is merged into it when it is loaded.",
-        "",
-        "    rtt attribute --criterion 'Avoid the word \"very\".' --response 'It was a very cold night.'",
-        "",
-        f"Made by `python -m rtt_lib.relevance.text_training` with {metrics['settings']}, {metrics['versions']}, on",
-        "composed prompts with responses and labels by rule. English, short responses, verifiable criteria: on",
+    settings, by_rule = metrics["settings"], metrics["labels"] is None
+    data = "composed prompts with responses and labels by rule" if by_rule else "labels that an annotator wrote"
+    limits = (
+        "English, short responses, verifiable criteria: on",
         "anything else, soft criteria above all, look at what it marks before you believe it. A response that was made",
         "to violate has one offence, mostly: of a forbidden word that comes twice, the second may go unmarked.",
+    )
+    lines = [
+        f"# Token-level relevance discriminator, {settings['model']}, {settings['annotator']} labels",
         "",
-        "Scores over tokens at p = 0.5, on fresh prompts. A global criterion marks the whole",
-        "response, so it has no AUC. Intervals (95%) resample examples.",
+        "Given a criterion and a response: which tokens does the criterion depend on? With `rtt_adapter.json` it is a",
+        "LoRA adapter and a token head: that file names the base and its hash, and loading merges the two.",
+        "",
+        "    rtt attribute --model FOLDER --criterion 'Avoid the word \"very\".' --response 'A very cold night.'",
+        "",
+        f"Made by `python -m rtt_lib.relevance.text_training` with {settings}, {metrics['versions']}, on {data}.",
+        *(limits if by_rule else ()),
+        "",
+        "Scores over tokens at p = 0.5. A criterion that marks the whole response has no AUC. Intervals (95%) resample",
+        "examples.",
     ]
-    for name in ("trained families", "held-out families"):
-        lines += ["", f"## {name.capitalize()}", "", markdown_table(pd.DataFrame(metrics[name])[COLUMNS])]
+    for name, rows in metrics["tables"].items():
+        lines += ["", f"## {name.capitalize()}", "", markdown_table(pd.DataFrame(rows, columns=COLUMNS))]
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--model", default="smollm2-135m", help="the backbone: a hub id, a folder or a GGUF file")
-    parser.add_argument("--annotator", choices=ANNOTATORS, default="taxonomy")
-    parser.add_argument("--examples", type=int, default=3840)
-    parser.add_argument("--epochs", type=float, default=1)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--rank", type=int, default=4)
-    parser.add_argument("--longest", type=int, default=260, help="characters of a training response: what a CPU bears")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test-examples", type=int, default=600)
-    arguments, made_at = parser.parse_args(), git_state(REPOSITORY)
-    settings = Settings(
-        arguments.model,
-        annotator=arguments.annotator,
-        samples=arguments.examples,
-        epochs=arguments.epochs,
-        learning_rate=arguments.learning_rate,
-        micro_batch=16,
-        global_batch=16,
-        max_length=512,
-        lora_rank=arguments.rank,
-        bf16=True,
-    )
-    families = [family for family in FAMILIES if family not in HELD_OUT]
-    annotator = ANNOTATORS[arguments.annotator]
-    examples = corpus(arguments.examples, arguments.seed, families, annotator, TRAIN_SHARES, arguments.longest)
+def train(profile: Profile, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Train, examine, and leave weights, metrics and card in `folder`; returns the metrics."""
+    settings, made_at = profile.discriminator, git_state(REPOSITORY)
+    if options.labels:
+        examples, unseen = split_off(read_labelled(options.labels))
+    else:
+        annotator = ANNOTATORS[settings.annotator]
+        examples = corpus(settings.samples, options.seed, TRAINED, annotator, TRAIN_SHARES, options.longest)
     discriminator = train_discriminator(
         examples,
-        arguments.model,
-        arguments.output,
+        settings.model,
+        folder,
         settings,
-        arguments.seed,
-        balanced=True,
-        options={"save_steps": 50, "save_strategy": "steps", "lr_scheduler_type": "cosine"},
+        options.seed,
+        balanced=options.labels is None,  # Eq. 5 as it is for the paper's data, which has enough of both
+        options={
+            "save_steps": 50,
+            "save_strategy": "steps",
+            "lr_scheduler_type": "cosine",
+            "gradient_checkpointing": on_gpu() and not settings.lora_rank,  # all weights: a large model's long texts
+        },
     )
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
-    about = {"settings": vars(arguments) | {"output": None}, "held out": HELD_OUT, "versions": versions} | made_at
-    metrics = about | evaluate(discriminator, arguments.test_examples)
-    write_json(arguments.output / "adapter" / TRAINING_LOG, read_json(arguments.output / TRAINING_LOG))
-    for folder in (arguments.output, arguments.output / "adapter"):  # whichever becomes discriminator.checkpoint
-        write_json(folder / "metrics.json", metrics)
-    write_text(arguments.output / "adapter" / "README.md", card(metrics))
+    if not PartialState().is_main_process:
+        return {}
+    metrics = {
+        "settings": asdict(settings),
+        "seed": options.seed,
+        "longest": options.longest,
+        "labels": options.labels and {"file": options.labels.name, "sha256": sha256_of(options.labels)},
+        "held out": [] if options.labels else HELD_OUT,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
+        **made_at,
+        "tables": evaluate_labels(discriminator, unseen) if options.labels else evaluate(discriminator, options.test),
+    }
+    for place in filter(Path.is_dir, (folder, folder / "adapter")):  # whichever becomes discriminator.checkpoint
+        write_json(place / TRAINING_LOG, read_json(folder / TRAINING_LOG))
+        write_json(place / "metrics.json", metrics)
+        write_text(place / "README.md", card(metrics))
+    return metrics
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m rtt_lib.relevance.text_training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("profile", help="a profile's name or path")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="default: in the profile's results")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="a file of labels instead of composed prompts")
+    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
+    parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
+    options = parser.parse_args(arguments)
+    try:
+        profile = load_profile(options.profile, parse_overrides(options.overrides))
+        if profile.data.source not in CONSTRUCTED and not options.labels:
+            raise RTTError(f"profile {profile.name}: {how_to_get_one(profile)}")
+        folder = options.folder or own_folder(profile, RESULTS / profile.name)
+        if not options.folder and profile.discriminator.annotator == "greedy":
+            folder = with_greedy_labels(folder)
+        train(profile, folder, options)
+    except RTTError as error:
+        complain(str(error))
+        return 2
+    print(f"{folder}: rtt run {profile.name} --only 03 --set discriminator.checkpoint={folder.resolve()} examines it")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

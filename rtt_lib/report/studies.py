@@ -32,7 +32,7 @@ from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.train.arms import find_arm
-from rtt_lib.train.text_runs import discriminator_folder, how_to_get_one
+from rtt_lib.train.text_runs import discriminator_folder, how_to_get_one, with_greedy_labels
 
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
@@ -92,7 +92,7 @@ def _micro(profile: Profile, results: Path) -> Study:
 
 def _text(profile: Profile, results: Path) -> Study:
     taxonomy = Path(discriminator_folder(profile, find_arm("RTT-AON"), results) or "")
-    greedy = taxonomy.with_name(f"{taxonomy.name}-greedy")
+    greedy = with_greedy_labels(taxonomy)
     about = {"taxonomy": (taxonomy, "taxonomy labels, as the paper"), "greedy": (greedy, "greedy labels, the baseline")}
     there = {name: (folder, words) for name, (folder, words) in about.items() if folder.is_dir()}
     if "taxonomy" not in there:

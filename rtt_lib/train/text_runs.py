@@ -30,7 +30,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import plain, read_json, write_text
 from rtt_lib.manifest import cores
 from rtt_lib.models import identity, precision
-from rtt_lib.profile import REPOSITORY, RL, Profile
+from rtt_lib.profile import CONSTRUCTED, REPOSITORY, RL, Profile
 from rtt_lib.relevance.attribute import SHIPPED
 from rtt_lib.train.arms import Arm, find_arm
 from rtt_lib.train.runs import code_fingerprint
@@ -123,9 +123,14 @@ def weight_files(discriminator: str) -> list[Path]:
 
 
 def how_to_get_one(profile: Profile) -> str:
+    """A discriminator on text: from somewhere else, or trained on labels by rule, or as the paper by an LLM."""
+    train = f"python -m rtt_lib.relevance.text_training {profile.name}"
+    if profile.data.source in CONSTRUCTED:
+        return f"name a folder with one as discriminator.checkpoint, or train one on labels by rule: {train}"
+    labels = f"python -m rtt_lib.relevance.llm_corpus {profile.name} LABELS.jsonl"
     return (
-        "name a folder with one as discriminator.checkpoint, or train one on composed prompts with labels by rule: "
-        f"python -m rtt_lib.relevance.text_training FOLDER --model {profile.discriminator.model}"
+        "name a folder with one as discriminator.checkpoint, or make one as the paper does, its labels by an LLM: "
+        f"{labels}, then accelerate launch -m {train.removeprefix('python -m ')} --labels LABELS.jsonl"
     )
 
 
@@ -155,7 +160,7 @@ def plan(profile: Profile, experiments: Sequence[str], results: Path) -> list[Te
 def discriminator_folder(profile: Profile, arm: Arm, results: Path) -> str | None:
     """The checkpoint that the profile names; else the shipped one, or a place in these results for other models.
 
-    The one trained on greedy labels lies beside it. None where none is needed.
+    None where none is needed.
     """
     if arm.response_only or arm.relevance not in ("discriminator", "raw", "truncated", "greedy"):
         return None
@@ -163,9 +168,18 @@ def discriminator_folder(profile: Profile, arm: Arm, results: Path) -> str | Non
     if settings.checkpoint:
         chosen = REPOSITORY / settings.checkpoint
     else:
-        own = results / "discriminator" / Path(settings.model).name
-        chosen = SHIPPED if settings.model == SHIPPED.name else own
-    return str(chosen.with_name(f"{chosen.name}-greedy") if arm.relevance == "greedy" else chosen)
+        chosen = SHIPPED if settings.model == SHIPPED.name else own_folder(profile, results)
+    return str(with_greedy_labels(chosen) if arm.relevance == "greedy" else chosen)
+
+
+def own_folder(profile: Profile, results: Path) -> Path:
+    """Where a discriminator that is trained for the profile belongs."""
+    return results / "discriminator" / Path(profile.discriminator.model).name
+
+
+def with_greedy_labels(folder: Path) -> Path:
+    """The one trained on greedy labels lies beside the one trained on taxonomy labels."""
+    return folder.with_name(f"{folder.name}-greedy")
 
 
 # ---------------------------------------------------------------------------------------------------------- starting

@@ -1,0 +1,54 @@
+"""A discriminator on text, trained by command on labels by rule, and what is held out of its training."""
+
+from pathlib import Path
+
+import yaml
+from test_text_run import SETTINGS
+from toys import byte_tokenizer, tiny
+
+from rtt_lib.files import read_json
+from rtt_lib.profile import load_profile
+from rtt_lib.relevance import text_training
+from rtt_lib.relevance.annotate import Label
+from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
+from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.report import studies
+from rtt_lib.rubrics.schema import Criterion
+
+
+def test_a_profile_trains_its_own_on_composed_prompts(tmp_path):
+    parts = tiny("llama", byte_tokenizer(), DEFAULT_TEMPLATE, window=2048)
+    parts.model.save_pretrained(tmp_path / "base")
+    parts.tokenizer.save_pretrained(tmp_path / "base")
+    training = {"epochs": 1, "micro_batch": 8, "global_batch": 8, "learning_rate": 3e-3, "lora_rank": 2}
+    settings = SETTINGS | {
+        "policy": {"model": "smollm2-135m"},
+        "discriminator": {"model": str(tmp_path / "base"), "samples": 60, "max_length": 512, **training},
+    }
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
+    folder = tmp_path / "results" / "discriminator" / "base"
+    assert text_training.main([str(tmp_path / "toy.yaml"), str(folder), "--test", "40", "--longest", "300"]) == 0
+    for place in (folder, folder / "adapter"):  # the merged one, and a few MB that go on the base
+        relevance = Discriminator.load(place).attribute("No comma.", "Well, well.")
+        assert all(0 <= token.relevance <= 1 for token in relevance)
+        metrics = read_json(place / "metrics.json")
+        assert tuple(metrics["held out"]) == text_training.HELD_OUT and metrics["labels"] is None
+        assert read_json(place / "training.json")["examples"] <= 60
+    assert {row["group"] for row in metrics["tables"]["held-out families"]} == set(text_training.HELD_OUT)
+    study = studies.study_of(load_profile(tmp_path / "toy.yaml"), tmp_path / "results")  # notebook 03 finds it there
+    assert study.folders["taxonomy"] == folder and study.unseen["taxonomy"] == text_training.HELD_OUT
+
+
+def test_held_out_prompts_are_held_out_with_all_their_examples():
+    example = LabelledExample(Criterion("Name a cat."), "A cat.", Label(((2, 5),)))
+    rows = [(f"prompt {n % 500}", example) for n in range(1000)]
+    training, unseen = text_training.split_off(rows)
+    assert len(training) + len(unseen) == 1000 and 20 <= len(unseen) <= 100
+    assert len(unseen) % 2 == 0  # a prompt's two examples stay together
+    _, again = text_training.split_off([*rows[::-1], ("another", example)])
+    assert len(again) - len(unseen) in (0, 1)  # the others stay where they were
+
+
+def test_without_labels_the_mend_is_named(capsys, tmp_path):
+    assert text_training.main(["paper-qwen3-4b", str(Path(tmp_path, "d"))]) == 2
+    assert "llm_corpus paper-qwen3-4b LABELS.jsonl" in capsys.readouterr().err
