@@ -94,3 +94,21 @@ def test_steps_to_threshold_waits_for_a_full_window():
     assert steps_to_threshold(values, 0.5, window=2) == 2
     assert steps_to_threshold(values, 0.9, window=4) == 14
     assert steps_to_threshold(values, 2.0, window=4) == float("inf")
+
+
+def test_one_pair_of_each_base_needs_no_agreement_of_all():
+    """The interval is drawn from all bases together, so that it knows how they differ; then one of six may disagree."""
+    differences = [0.4, 0.5, 0.3, 0.45, 0.5, -0.02]
+    frame = pd.DataFrame(
+        [
+            {"world": "L", "arm": arm, "seed": f"{base}0", "score": score}
+            for base, difference in zip("ABCDEF", differences, strict=True)
+            for arm, score in (("ours", difference), ("theirs", 0.0))
+        ]
+    )
+    result = paired(frame, "ours", "theirs", "score", "L")
+    # Student's t from the same six: 0.355 +- 2.571 * 0.197 / sqrt(6)
+    assert (result["low"], result["high"]) == pytest.approx((0.148, 0.562), abs=0.06)
+    assert result["better"] and result["by base"]["F"] < 0
+    two_each = pd.concat([frame, frame.assign(seed=frame["seed"].str[0] + "1")])
+    assert not paired(two_each, "ours", "theirs", "score", "L")["better"]

@@ -6,7 +6,7 @@ Bands and whiskers are 95% bootstrap intervals over runs, stratified by base mod
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -180,7 +180,7 @@ def paired_figure(
 def _interval(ax: Axes, place: int, row: Mapping, values: pd.Series, color: str) -> None:
     """Runs as open marks, rings from base A and squares from B, their mean as a diamond, the interval as a bar where
     there are enough of them. values: by seed."""
-    for marker, (_, runs) in zip("os^v", values.groupby(values.index.str[0]), strict=False):
+    for marker, (_, runs) in zip(cycle("os^v<>"), values.groupby(values.index.str[0]), strict=False):
         y = np.full(len(runs), place + 0.17)
         ax.scatter(runs, y, s=14, marker=marker, facecolors="none", edgecolors=color, linewidths=0.9)
     if row["count"] >= ENOUGH_RUNS:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rtt_lib.bench.stats import bootstrap, percentile_interval
+from rtt_lib.bench.stats import ENOUGH_RUNS, bootstrap, percentile_interval
 from rtt_lib.files import read_json
 from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import greedy, label_with
@@ -25,7 +25,6 @@ Predictions = Mapping[str, Sequence[Scored]]  # variant -> its predictions on th
 
 KEYWORDS = "keyword rule"
 UNKNOWABLE = ("end",)  # a causal model cannot know which word is the last
-ENOUGH_SEEDS = 3
 COLORS = {
     "taxonomy": "#0072B2",
     "greedy": "#AA6655",
@@ -132,7 +131,7 @@ def seed_table(predictions: Predictions, names: Sequence[str]) -> pd.DataFrame:
             by_family.setdefault(row["group"], []).append(row["f1"])
     rows = []
     for family, values in by_family.items():
-        enough = len(values) >= ENOUGH_SEEDS and np.isfinite(values).all()
+        enough = len(values) >= ENOUGH_RUNS and np.isfinite(values).all()
         low, high = bootstrap(values, ["A"] * len(values)) if enough else (np.nan, np.nan)
         row = {"family": family, "seeds": len(values), "mean F1": float(np.mean(values)), "low": low, "high": high}
         rows.append(row | {"worst seed": min(values)})
