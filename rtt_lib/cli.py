@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,9 +95,6 @@ def command_run(arguments: argparse.Namespace) -> int:
     except pipeline.NotebookFailed as error:
         complain(str(error))
         return 1
-    except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename or results}: {error.strerror or error}")
-        return 1
     print(f"results: {results}\nsite:    {site}")
     return 0
 
@@ -121,22 +118,34 @@ def complain(message: str) -> None:
     print(f"rtt: {''.join(shown)}", file=sys.stderr)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if arguments is None else arguments)
+def guarded(work: Callable[[], int | None]) -> int:
+    """The exit status of `work`; what a person can mend is a message."""
     try:
-        if words and words[0] in PASSED_ON:
-            import importlib
-
-            return importlib.import_module(PASSED_ON[words[0]]).main(words[1:])
-        parsed = build_parser().parse_args(words)
-        if parsed.command == "doctor":
-            from rtt_lib import doctor
-
-            return doctor.main(fetch=parsed.fetch)
-        return command_run(parsed)
+        return work() or 0
     except RTTError as error:
         complain(str(error))
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{error.filename or 'rtt'}: {error.strerror or error}")
+        return 1
     except KeyboardInterrupt:
         print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
         return 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    if words and words[0] in PASSED_ON:
+        import importlib
+
+        return importlib.import_module(PASSED_ON[words[0]]).main(words[1:])
+    parsed = build_parser().parse_args(words)
+    if parsed.command == "doctor":
+        from rtt_lib import doctor
+
+        return doctor.main(fetch=parsed.fetch)
+    return command_run(parsed)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 RETRIED = {408, 409, 425, 429}  # and every 5xx
 LARGEST_ANSWER = 8 << 20  # bytes; a server that sends more is broken
+THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)  # what a reasoning model says before its answer
 EXCERPT = 200  # characters of the server's own error message that we pass on
 JITTER = random.Random()  # its own state: retries must not move the seeds of a training run
 
@@ -57,6 +59,7 @@ class Endpoint:
                  say so: that key should not travel to whatever server stands here.
     timeout:     seconds for one request from connecting to the last byte.
     backoff:     the first pause in seconds; it doubles with every retry, up to `longest_wait`.
+    whole:       an answer that was cut at `max_tokens` is none.
     """
 
     url: str
@@ -68,6 +71,7 @@ class Endpoint:
     retries: int = 6
     backoff: float = 1.0
     longest_wait: float = 120.0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -155,7 +159,10 @@ class Session:
             raise (Passing if isinstance(error, httpx.RequestError) else EndpointError)(reason) from None
         answer = read_answer(status, headers, data)
         self._count(answer, time.monotonic() - start)
-        return message_text(answer)
+        text = message_text(answer)
+        if self.endpoint.whole and answer["choices"][0].get("finish_reason") == "length":
+            raise EndpointError("the answer was cut at max_tokens")
+        return text
 
     async def _post(self, body: bytes) -> tuple[int, httpx.Headers, bytes]:
         data = bytearray()
@@ -235,44 +242,62 @@ def excerpt(data: bytes) -> str:
 
 
 def chat_many(
-    endpoint: Endpoint, conversations: Sequence[Messages], usage: Usage | None = None, cache: Path | None = None
+    endpoint: Endpoint,
+    conversations: Sequence[Messages],
+    usage: Usage | None = None,
+    cache: Path | None = None,
+    usable: Callable[[str], bool] = lambda text: True,
 ) -> list[str | EndpointError]:
     """The answers in order, an EndpointError in the place of each that failed.
 
-    cache: folder for answers, one small file each; what was stopped asks only what is missing.
+    cache: folder for `usable` answers, one small file each; what was stopped asks only what is missing.
     """
 
     async def ask_all() -> list[str | EndpointError]:
         async with Session(endpoint, usage or Usage()) as session:
             return await map_limited(
-                lambda messages: _kept_or_asked(session, messages, cache), conversations, endpoint.concurrency
+                lambda messages: _kept_or_asked(session, messages, cache, usable), conversations, endpoint.concurrency
             )
 
     return run_async(ask_all())
 
 
-def asker(endpoint: Endpoint, cache: Path | None = None) -> Callable[[str], str]:
-    """A function from a question to the answer, as `relevance.llm_annotate.LLMAnnotator` wants it."""
+def read_many(
+    endpoint: Endpoint,
+    questions: Sequence[str],
+    read: Callable[[str], Result],
+    usage: Usage | None = None,
+    cache: Path | None = None,
+) -> list[Result | RTTError]:
+    """What `read` makes of each question's answer, after the model's thinking aloud; what it refuses is not kept.
 
-    def ask(question: str) -> str:
-        (answer,) = chat_many(endpoint, [[{"role": "user", "content": question}]], cache=cache)
-        if isinstance(answer, EndpointError):
-            raise answer
-        return answer
+    An error of the server, or `read`'s own (RTTError, ValueError), stands in the place of an answer.
+    """
 
-    return ask
+    def tried(text: str) -> Result | RTTError:
+        try:
+            text.encode("utf-8")  # half a surrogate pair could not be written to a file
+            return read(THINKING.sub("", text, count=1).strip())
+        except (RTTError, ValueError) as error:
+            return RTTError(str(error))
+
+    asked: list[Messages] = [[{"role": "user", "content": question}] for question in questions]
+    answers = chat_many(endpoint, asked, usage, cache, lambda text: not isinstance(tried(text), RTTError))
+    return [answer if isinstance(answer, EndpointError) else tried(answer) for answer in answers]
 
 
-async def _kept_or_asked(session: Session, messages: Messages, cache: Path | None) -> str | EndpointError:
+async def _kept_or_asked(
+    session: Session, messages: Messages, cache: Path | None, usable: Callable[[str], bool]
+) -> str | EndpointError:
     path = None if cache is None else cache_path(cache, session.endpoint, messages)
     kept = None if path is None else read_kept(path)
-    if isinstance(kept, str):
+    if isinstance(kept, str) and usable(kept):
         return kept
     try:
         answer = await session.chat(messages)
     except EndpointError as error:
         return error
-    if path is not None:
+    if path is not None and usable(answer):
         await asyncio.to_thread(keep, path, answer)
     return answer
 

@@ -130,8 +130,12 @@ def missing_discriminators(profile: Profile, results: Path) -> list[str]:
     if profile.data.source == "micro":
         return []
     runs = text_runs.plan(profile, list(profile.experiments), results)
-    folders = {run.discriminator for run in runs if run.discriminator and not text_runs.weight_files(run.discriminator)}
-    return [f"no discriminator in {folder}: {text_runs.how_to_get_one(profile)}" for folder in sorted(folders)]
+    needed = {run.discriminator: run.arm.relevance == "greedy" for run in runs if run.discriminator}
+    return [
+        f"no discriminator in {folder}: {text_runs.how_to_get_one(profile, greedy)}"
+        for folder, greedy in sorted(needed.items())
+        if not text_runs.weight_files(folder)
+    ]
 
 
 def missing(profile: Profile) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judge_server import Handler, Server, fails, says
 
+from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label, greedy, taxonomy, taxonomy_labels, taxonomy_spans
 from rtt_lib.relevance.llm_annotate import (
-    LLMAnnotator,
+    annotate_many,
     fill,
     load_template,
     occurrences,
@@ -136,31 +139,35 @@ def test_no_occurrence_is_missed(segment, response):
     assert [a for a, _ in occurrences(segment, response)] == places
 
 
-def test_annotator_asks_counts_and_survives_a_failing_server():
-    prompts = []
+def test_annotations_come_in_order_and_a_failure_stands_in_its_place():
+    def label(handler: Handler) -> None:
+        question = handler.server.seen[-1][2]["messages"][0]["content"]
+        if "broken" in question:
+            fails(400)(handler)
+        else:
+            says("<think>Let me see.</think>\n" + answer("partial relevant", "yes", "gone"))(handler)
 
-    def ask(prompt: str) -> str:
-        prompts.append(prompt)
-        if "broken" in prompt:
-            raise RTTError("no answer")
-        return answer("partial relevant", "yes", "gone")
-
-    annotator = LLMAnnotator(ask)
-    criterion = Criterion("Say {response} yes.")
-    assert annotator(criterion, Verdict(None), "yes {criterion}").spans == ((0, 3),)
-    assert "Say {response} yes." in prompts[0] and "yes {criterion}" in prompts[0]
-    found = annotator.annotate_many([("a", "yes"), ("b", "broken"), ("c", "no")])
-    assert [one.label is None for one in found] == [False, True, True]
-    assert annotator.counts() == {"annotated": 4, "unusable": 2, "segments_repaired": 0, "segments_dropped": 4}
+    with Server() as server:
+        server.script = [label]
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        pairs = [("Say {response} yes.", "yes {criterion}"), ("b", "broken"), ("c", "no")]
+        found = annotate_many(pairs, Endpoint(server.url, "m", retries=0, concurrency=1))
+        server.shutdown()
+    asked = server.seen[0][2]["messages"][0]["content"]
+    assert "Say {response} yes." in asked and "yes {criterion}" in asked
+    assert found[0].label.spans == ((0, 3),) and found[0].dropped == 1
+    assert found[1].label is None and "400" in found[1].problem
+    assert found[2].label is None and "none of the quoted" in found[2].problem
 
 
 def test_templates_are_replaceable_files(tmp_path):
-    assert load_template("taxonomy") != load_template("greedy")
+    fields = ("criterion", "response")
+    assert load_template("taxonomy", fields) != load_template("greedy", fields)
     own = tmp_path / "own.txt"
     own.write_text("{criterion} | {response}")
-    assert fill(load_template(own), "c", "r") == "c | r"
+    assert fill(load_template(own, fields), {"criterion": "c", "response": "r"}) == "c | r"
     own.write_text("{criterion}")
     with pytest.raises(RTTError, match="is missing"):
-        load_template(own)
+        load_template(own, fields)
     with pytest.raises(RTTError, match="nor a readable file"):
-        load_template("nothing")
+        load_template("nothing", fields)

@@ -3,22 +3,23 @@
 Positives serve as SFT data and as DPO's chosen side too. Constraint omission is `complete` on a prompt of which
 `responses.without` has withheld a criterion; where the prompt's own text states the criteria, `bare_tasks` first takes
 them out. The templates are plain files and can be replaced; `cache` is a folder for answers, so that what was stopped
-asks only what is missing.
+asks only what is missing. In the place of an answer that cannot be used stands an error that says why.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from rtt_lib.endpoint import Endpoint, EndpointError, Usage, chat_many
+from rtt_lib.endpoint import Endpoint, Usage, read_many
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.llm_annotate import unfenced
+from rtt_lib.relevance.llm_annotate import fill, load_template, unfenced
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 
-TEMPLATES = Path(__file__).with_name("templates")
+Fields = Mapping[str, str]
+Answer = TypeVar("Answer")
 
 
 def complete(
@@ -27,11 +28,10 @@ def complete(
     usage: Usage | None = None,
     template: str = "completion",
     cache: Path | None = None,
-) -> list[str | EndpointError]:
-    """One response a prompt that is asked to keep its whole rubric; an error where the server gave none."""
-    text = load_template(template, ("task", "rubric"))
+) -> list[str | RTTError]:
+    """One response a prompt that is asked to keep its whole rubric."""
     fields = [{"task": p.task or p.prompt, "rubric": listed(p.criteria)} for p in prompts]
-    return chat_many(endpoint, [_ask(text, each) for each in fields], usage, cache)
+    return _ask(template, ("task", "rubric"), fields, written, endpoint, usage, cache)
 
 
 def modify(
@@ -40,13 +40,18 @@ def modify(
     usage: Usage | None = None,
     template: str = "modification",
     cache: Path | None = None,
-) -> list[str | EndpointError]:
+) -> list[str | RTTError]:
     """Minimal modification: for each (prompt, response, k) the response with criterion k broken and nothing else.
 
     Whether that came out is for the verifiers to say: a model does not always do as it is told.
     """
-    text = load_template(template, ("criterion", "rubric", "response"))
-    return chat_many(endpoint, [_ask(text, _modification(*case)) for case in cases], usage, cache)
+    fields = [_modification(*case) for case in cases]
+    return _ask(template, ("criterion", "rubric", "response"), fields, written, endpoint, usage, cache)
+
+
+def _modification(prompt: RubricPrompt, response: str, k: int) -> Fields:
+    rest = [criterion for j, criterion in enumerate(prompt.criteria) if j != k]
+    return {"criterion": prompt.criteria[k].text, "rubric": listed(rest) or "(none)", "response": response}
 
 
 def bare_tasks(
@@ -55,11 +60,10 @@ def bare_tasks(
     usage: Usage | None = None,
     template: str = "task",
     cache: Path | None = None,
-) -> list[str | EndpointError]:
+) -> list[str | RTTError]:
     """The task x of each prompt q: its text without the rubric, which it states somewhere in between."""
-    text = load_template(template, ("prompt", "rubric"))
     fields = [{"prompt": p.prompt, "rubric": listed(p.criteria)} for p in prompts]
-    return chat_many(endpoint, [_ask(text, each) for each in fields], usage, cache)
+    return _ask(template, ("prompt", "rubric"), fields, written, endpoint, usage, cache)
 
 
 def requirements(
@@ -69,46 +73,41 @@ def requirements(
     template: str = "requirements",
     cache: Path | None = None,
 ) -> list[tuple[Criterion, ...] | RTTError]:
-    """The rubric C of prompts that came without one, as soft criteria; none is an empty one."""
-    text = load_template(template, ("prompt",))
-    answers = chat_many(endpoint, [_ask(text, {"prompt": p.prompt}) for p in prompts], usage, cache)
-    return [answer if isinstance(answer, EndpointError) else read_requirements(answer) for answer in answers]
+    """The rubric C of prompts that came without one, as soft criteria; it may be empty."""
+    fields = [{"prompt": p.prompt} for p in prompts]
+    return _ask(template, ("prompt",), fields, read_requirements, endpoint, usage, cache)
 
 
-def read_requirements(answer: str) -> tuple[Criterion, ...] | RTTError:
+def _ask(
+    template: str,
+    names: Sequence[str],
+    fields: Sequence[Fields],
+    read: Callable[[str], Answer],
+    endpoint: Endpoint,
+    usage: Usage | None,
+    cache: Path | None,
+) -> list[Answer | RTTError]:
+    text = load_template(template, names)
+    return read_many(endpoint, [fill(text, each) for each in fields], read, usage, cache)
+
+
+def written(answer: str) -> str:
+    if not answer:
+        raise RTTError("an empty answer")
+    return answer
+
+
+def read_requirements(answer: str) -> tuple[Criterion, ...]:
     try:
         value = json.loads(unfenced(answer))
     except (ValueError, RecursionError):
-        return RTTError("not JSON alone")
+        raise RTTError("not JSON alone") from None
     texts = value.get("criteria") if isinstance(value, dict) else None
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
-        return RTTError("'criteria' must be a list of texts")
+        raise RTTError("'criteria' must be a list of texts")
+    "".join(texts).encode("utf-8")  # JSON can spell half a surrogate pair, which is a ValueError here
     return tuple(Criterion(text.strip()) for text in dict.fromkeys(texts))
-
-
-def _modification(prompt: RubricPrompt, response: str, k: int) -> Mapping[str, str]:
-    rest = [criterion for j, criterion in enumerate(prompt.criteria) if j != k]
-    return {"criterion": prompt.criteria[k].text, "rubric": listed(rest) or "(none)", "response": response}
 
 
 def listed(criteria: Sequence[Criterion]) -> str:
     return "\n".join(f"- {criterion.text}" for criterion in criteria)
-
-
-def load_template(name: str, fields: Sequence[str]) -> str:
-    """One of our templates by name, or a file; it must have all of `fields` in braces."""
-    path = TEMPLATES / f"{name}.txt" if (TEMPLATES / f"{name}.txt").is_file() else Path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RTTError(f"template {name}: neither one of ours nor a readable file") from error
-    for each in fields:
-        if f"{{{each}}}" not in text:
-            raise RTTError(f"{path}: {{{each}}} is missing")
-    return text
-
-
-def _ask(template: str, fields: Mapping[str, str]) -> list[dict[str, str]]:
-    """All fields in one pass: braces inside the material stay as they are."""
-    pattern = r"\{(" + "|".join(fields) + r")\}"
-    return [{"role": "user", "content": re.sub(pattern, lambda match: fields[match[1]], template)}]

@@ -4,7 +4,8 @@ Labels that cost something (`llm_corpus`, a person's) lie in a JSONL file, one e
 
     {"id": "prompt 7", "criterion": {"text": "Name a cat."}, "response": "A cat.", "spans": [[2, 5]], "whole": false}
 
-`whole`: the criterion is global. `verdict` (true, false) and `made` (how the response came about) may be added.
+`whole`: the criterion is global. `verdict` (true, false), `made` (how the response came about) and `annotator` (whose
+labels these are, as in a profile) may be added.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ def label_response(
     return examples
 
 
-def write_labelled(path: str | Path, rows: Iterable[tuple[str, LabelledExample]]) -> Path:
+def write_labelled(path: str | Path, rows: Iterable[tuple[str, LabelledExample]], annotator: str) -> Path:
     """(prompt's id, example) pairs as a file of labels."""
-    return write_jsonl(path, [{"id": id, **_to_json(example)} for id, example in rows])
+    return write_jsonl(path, [{"id": id, **_to_json(example), "annotator": annotator} for id, example in rows])
 
 
 def _to_json(example: LabelledExample) -> dict:
@@ -76,9 +77,19 @@ def _to_json(example: LabelledExample) -> dict:
     }
 
 
-def read_labelled(path: str | Path) -> list[tuple[str, LabelledExample]]:
-    """(prompt's id, example) pairs of a file of labels; an error names the line and the field."""
-    rows = [_from_json(row, f"{path}:{number}") for number, row in read_jsonl(path)]
+def read_labelled(path: str | Path, annotator: str) -> list[tuple[str, LabelledExample]]:
+    """(prompt's id, example) pairs of a file of labels; an error names the line and the field.
+
+    Labels that say they are another annotator's are refused; those that do not say are taken.
+    """
+    rows = []
+    for number, row in read_jsonl(path):
+        if row.get("annotator", annotator) != annotator:
+            raise RTTError(
+                f"{path}:{number}: labels of the annotator {row['annotator']!r:.40}, asked for are those of "
+                f"'{annotator}': --set discriminator.annotator=..., or another file"
+            )
+        rows.append(_from_json(row, f"{path}:{number}"))
     if not rows:
         raise RTTError(f"{path}: holds no examples")
     return rows

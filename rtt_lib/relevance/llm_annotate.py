@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from rtt_lib.endpoint import Endpoint, Usage, read_many
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.verify.verdict import Span, Verdict
-
-Ask = Callable[[str], str]
+from rtt_lib.verify.verdict import Span
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = ("all relevant", "partial relevant", "all irrelevant")
@@ -34,76 +31,56 @@ class Annotation:
     problem: str = ""
 
 
-@dataclass
-class LLMAnnotator:
-    """An annotator (`rtt_lib.relevance.annotate.Annotator`) that asks an LLM; keeps every answer for the count.
+def annotate_many(
+    pairs: Sequence[tuple[str, str]],
+    endpoint: Endpoint,
+    template: str | Path = "taxonomy",
+    usage: Usage | None = None,
+    cache: Path | None = None,
+) -> list[Annotation]:
+    """The labels of (criterion, response) pairs, in order; an annotator sees nothing else, no verdict either.
 
     template: `taxonomy`, `greedy`, or the path of a text file with {criterion} and {response}.
     """
-
-    ask: Ask
-    template: str | Path = "taxonomy"
-    annotations: list[Annotation] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.text = load_template(self.template)
-
-    def __call__(self, criterion: Criterion, verdict: Verdict, response: str) -> Label | None:
-        """The verdict is not shown: the annotator sees criterion and response only."""
-        annotation = self.annotate(criterion.text, response)
-        self.annotations.append(annotation)
-        return annotation.label
-
-    def annotate(self, criterion: str, response: str) -> Annotation:
-        try:
-            answer = self.ask(fill(self.text, criterion, response))
-        except RTTError as error:  # one question that got no answer; the others go on
-            return Annotation(None, problem=str(error))
-        return read_annotation(answer, response)
-
-    def annotate_many(self, pairs: Sequence[tuple[str, str]], workers: int = 8) -> list[Annotation]:
-        """(criterion, response) pairs, several requests at once, answers in order."""
-        with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(lambda pair: self.annotate(*pair), pairs))
-        self.annotations += found
-        return found
-
-    def counts(self) -> dict[str, int]:
-        """What to report beside the labels: nothing is dropped without being counted."""
-        return {
-            "annotated": len(self.annotations),
-            "unusable": sum(annotation.label is None for annotation in self.annotations),
-            "segments_repaired": sum(annotation.repaired for annotation in self.annotations),
-            "segments_dropped": sum(annotation.dropped for annotation in self.annotations),
-        }
+    text = load_template(template, ("criterion", "response"))
+    questions = [fill(text, {"criterion": criterion, "response": response}) for criterion, response in pairs]
+    answers = read_many(endpoint, questions, parse_answer, usage, cache)
+    return [
+        Annotation(None, problem=str(answer)) if isinstance(answer, RTTError) else locate(*answer, response)
+        for answer, (_, response) in zip(answers, pairs, strict=True)
+    ]
 
 
-def load_template(name: str | Path) -> str:
+def load_template(name: str | Path, fields: Sequence[str]) -> str:
+    """One of our templates by name, or a file; it must have all of `fields` in braces."""
     path = TEMPLATES / f"{name}.txt" if (TEMPLATES / f"{name}.txt").is_file() else Path(name)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise RTTError(f"annotation template {name}: neither 'taxonomy' nor 'greedy' nor a readable file") from error
-    for placeholder in ("{criterion}", "{response}"):
-        if placeholder not in text:
-            raise RTTError(f"annotation template {path}: {placeholder} is missing")
+        raise RTTError(f"template {name}: neither one of ours nor a readable file") from error
+    for each in fields:
+        if f"{{{each}}}" not in text:
+            raise RTTError(f"{path}: {{{each}}} is missing")
     return text
 
 
-def fill(template: str, criterion: str, response: str) -> str:
-    """Both placeholders in one pass: braces inside the criterion or the response stay as they are."""
-    values = {"criterion": criterion, "response": response}
-    return re.sub(r"\{(criterion|response)\}", lambda match: values[match[1]], template)
+def fill(template: str, fields: Mapping[str, str]) -> str:
+    """All fields in one pass: braces inside the material stay as they are."""
+    return re.sub(r"\{(" + "|".join(fields) + r")\}", lambda match: fields[match[1]], template)
 
 
 def read_annotation(answer: str, response: str) -> Annotation:
     """The label that an LLM's answer gives on this response."""
     try:
-        kind, segments = parse_answer(answer)
+        return locate(*parse_answer(answer), response)
     except ValueError as error:
         return Annotation(None, problem=str(error))
+
+
+def locate(kind: str, segments: Sequence[str], response: str) -> Annotation:
+    """The label of a parsed answer: every occurrence of its segments."""
     if kind == "all relevant":
-        return Annotation(Label(((0, len(response)),), whole=True))
+        return Annotation(Label(((0, len(response)),) if response else (), whole=True))
     if kind == "all irrelevant":
         return Annotation(Label())
     spans: set[Span] = set()

@@ -1,15 +1,19 @@
-"""The discriminator's training data as the paper makes it (section 4.1, App. C): LLMs write, break and label.
+"""The discriminator's training data after the paper (section 4.1, App. C): LLMs write, break and label.
 
-    python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl
-    python -m rtt_lib.relevance.text_training paper-qwen3-4b --labels LABELS.jsonl
+    python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl --omitter http://localhost:8002/v1 Qwen/Qwen3-4B
+    accelerate launch -m rtt_lib.relevance.text_training paper-qwen3-4b --labels LABELS.jsonl
 
-HiR-16K's prompts get a response that keeps the whole rubric; Tulu-3's have a response, and their rubric is read off the
-prompt. Half of the negatives are minimal modifications, half are written with one criterion withheld. Each response is
-labelled for one criterion: the broken one, or one drawn at random. (That is the reading under which the paper's 22,656
-and 16,969 examples and its negatives make 62,714 samples; it does not say.) A label depends on criterion and response
-alone, so it is right also where a model did not break what it was told to: how often is reported, not filtered.
+HiR-16K's prompts get a response that is meant to keep the whole rubric; Tulu-3's have a response, and their rubric is
+read off the prompt. Half of the negatives are minimal modifications, half are written with one criterion withheld (by
+Qwen3-4B-Instruct in the paper: name it with --omitter). The paper names no other of these models, and leaves open:
 
-Answers are kept beside FILE, so that the same command carries on where it was stopped.
+- Which criterion a response is labelled for: here the broken one, or one drawn at random. Then the paper's 22,656 and
+  16,969 examples and as many negatives as are left make its 62,714 samples.
+- What is checked: nothing here. A label depends on criterion and response alone, so it is right also where a response
+  did not keep what it was to keep, or break what it was to break; how often rules say so is reported.
+
+For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers. A key
+is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the others.
 """
 
 from __future__ import annotations
@@ -23,8 +27,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtt_lib.cli import complain, parse_overrides
-from rtt_lib.endpoint import Endpoint, Usage, asker
+from rtt_lib.cli import guarded, parse_overrides
+from rtt_lib.endpoint import Endpoint, Usage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json
 from rtt_lib.manifest import git_state
@@ -33,21 +37,23 @@ from rtt_lib.profile import REPOSITORY, SOFT_SOURCES, Profile, load_profile
 from rtt_lib.relevance.completions import bare_tasks, complete, modify, requirements
 from rtt_lib.relevance.corpus import write_labelled
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.relevance.llm_annotate import LLMAnnotator
+from rtt_lib.relevance.llm_annotate import annotate_many
 from rtt_lib.relevance.responses import without
 from rtt_lib.rubrics import sources
-from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.rubrics.schema import JUDGE, RubricPrompt
 from rtt_lib.rubrics.sources import Demonstration
-from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify import check
+from rtt_lib.verify.batch import CODE, Verifier
 
 # Section 4.1: examples of Tulu-3 and of HiR-16K, and both with their negatives. A smaller corpus keeps the shares.
 TULU, HIR, SAMPLES = 22_656, 16_969, 62_714
-# Silent in the paper, as are the models but for the omissions' (Qwen3-4B-Instruct).
-WRITING = {"temperature": 0.7, "max_tokens": 2048}
-READING = {"temperature": 0.0, "max_tokens": 2048}
-SECONDS = 600.0  # for one answer
-PART = 256  # questions between two looks at how many failed
-MOST_FAILURES = 0.5  # share of a part that may fail
+TULU_READ = 3  # so many times as many rows are drawn as are needed, since some prompts require nothing
+MOST_TOKENS = 4096
+WRITING = {"temperature": 0.7, "max_tokens": MOST_TOKENS}
+READING = {"temperature": 0.0, "max_tokens": MOST_TOKENS}
+SECONDS, RETRIES = 300.0, 3
+PART = 128  # questions between two looks at how many failed
+MOST_FAILURES, AT_LEAST = 0.5, 10  # share of a step's questions that may fail, from so many failures on
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 
@@ -84,16 +90,17 @@ class Servers:
         found: list[tuple[Item, Answer]] = []
         for start in progress(range(0, len(items), PART), what):
             part = items[start : start + PART]
-            answers = [RTTError("an empty answer") if answer == "" else answer for answer in work(part)]
-            failed = [answer for answer in answers if isinstance(answer, RTTError)]
-            if len(failed) > MOST_FAILURES * len(part):
-                raise RTTError(
-                    f"{what}: {len(failed)} of {len(part)} questions got no usable answer, the last: {failed[-1]}. "
-                    f"What was answered is kept in {self.cache}; the same command carries on"
-                )
-            self.lost[what] += len(failed)
-            pairs = zip(part, answers, strict=True)
+            pairs = list(zip(part, work(part), strict=True))
+            failed = [answer for _, answer in pairs if isinstance(answer, RTTError)]
             found += [(item, answer) for item, answer in pairs if not isinstance(answer, RTTError)]
+            asked = start + len(part)
+            lost = asked - len(found)
+            if lost >= AT_LEAST and lost > MOST_FAILURES * asked:
+                raise RTTError(
+                    f"{what}: {lost} of {asked} questions got no usable answer, the last: {failed[-1]}. What could be "
+                    f"used is kept in {self.cache}; the same command carries on"
+                )
+        self.lost[what] += len(items) - len(found)
         return found
 
 
@@ -112,38 +119,82 @@ def build(
     seed: int,
 ) -> list[tuple[str, LabelledExample]]:
     """(prompt's id, example) of at most `samples`; fewer where the data end or answers are lost."""
-    rng = random.Random(f"llm corpus {seed}")
     n_tulu, n_hir, n_negatives = shares(samples)
-    chosen = rng.sample(list(hir), min(n_hir, len(hir))), rng.sample(list(tulu), min(n_tulu, len(tulu)))
-    found = positives(*chosen, servers)
-    cases = [Case(d.prompt, rng.randrange(len(d.prompt.criteria)), d.response, "positive") for d in found]
-    return label(cases + negatives(found, n_negatives, servers, rng), servers, template)
+    chosen = shuffled(hir, seed)[:n_hir]
+    _check_rules(chosen)
+    found = written(chosen, servers) + with_rubric(shuffled(tulu, seed), n_tulu, servers)
+    cases = [Case(d.prompt, one_of(d.prompt, seed, "positive"), d.response, "positive") for d in found]
+    return label(cases + negatives(found, n_negatives, servers, seed), servers, template)
 
 
-def positives(hir: Sequence[RubricPrompt], tulu: Sequence[Demonstration], servers: Servers) -> list[Demonstration]:
-    """Prompts with a rubric and a response that is meant to keep it."""
-    usage, cache = servers.usage, servers.cache
-    written = servers.ask("responses", lambda part: complete(part, servers.writer, usage, cache=cache), hir)
-    rubrics = servers.ask(
-        "rubrics", lambda part: requirements([d.prompt for d in part], servers.reader, usage, cache=cache), tulu
+def chance(prompt: RubricPrompt, seed: int, what: str) -> random.Random:
+    """Of this prompt alone: one answer more or less elsewhere must not change what is asked about all others."""
+    return random.Random(f"{seed} {what} {prompt.source} {prompt.id}")
+
+
+def one_of(prompt: RubricPrompt, seed: int, what: str) -> int:
+    return chance(prompt, seed, what).randrange(len(prompt.criteria))
+
+
+def shuffled(items: Sequence[Item], seed: int, what: str = "order") -> list[Item]:
+    def place(item: Item) -> float:
+        return chance(item.prompt if isinstance(item, Demonstration) else item, seed, what).random()
+
+    return sorted(items, key=place)
+
+
+def _check_rules(prompts: Sequence[RubricPrompt]) -> None:
+    """A mistake in the data shows before anybody is asked."""
+    for prompt in prompts:
+        for criterion in prompt.criteria:
+            if criterion.verifier not in (JUDGE, CODE):
+                try:
+                    check(criterion, prompt.prompt, "A word.")
+                except RTTError as error:
+                    raise RTTError(f"prompt {prompt.id}, criterion {criterion.text[:80]!r}: {error}") from error
+
+
+def written(prompts: Sequence[RubricPrompt], servers: Servers) -> list[Demonstration]:
+    """Each with a response that is asked to keep its rubric."""
+    answers = servers.ask(
+        "responses", lambda part: complete(part, servers.writer, servers.usage, cache=servers.cache), prompts
     )
-    servers.lost["prompts that require nothing"] += sum(not criteria for _, criteria in rubrics)
-    read = [replace(d, prompt=replace(d.prompt, criteria=criteria)) for d, criteria in rubrics if criteria]
-    return [Demonstration(prompt, response) for prompt, response in written] + read
+    return [Demonstration(prompt, response) for prompt, response in answers]
 
 
-def negatives(found: Sequence[Demonstration], n: int, servers: Servers, rng: random.Random) -> list[Case]:
-    """Of `n` prompts one criterion each, broken by minimal modification or by constraint omission, half and half."""
+def with_rubric(tulu: Sequence[Demonstration], n: int, servers: Servers) -> list[Demonstration]:
+    """The first `n` whose prompt requires something, with that as their rubric."""
+    found: list[Demonstration] = []
+    left = [demonstration for demonstration in tulu if demonstration.response.strip()]
+    servers.lost["empty responses of Tulu-3"] += len(tulu) - len(left)
+    while left and len(found) < n:
+        part, left = left[: n - len(found)], left[n - len(found) :]
+        rubrics = servers.ask(
+            "rubrics",
+            lambda some: requirements([d.prompt for d in some], servers.reader, servers.usage, cache=servers.cache),
+            part,
+        )
+        servers.lost["prompts that require nothing"] += sum(not criteria for _, criteria in rubrics)
+        found += [replace(d, prompt=replace(d.prompt, criteria=criteria)) for d, criteria in rubrics if criteria]
+    return found
+
+
+def negatives(found: Sequence[Demonstration], n: int, servers: Servers, seed: int) -> list[Case]:
+    """Of `n` prompts one criterion each, broken by minimal modification or by constraint omission, by even chance."""
     usage, cache = servers.usage, servers.cache
-    chosen = [(d, rng.randrange(len(d.prompt.criteria))) for d in rng.sample(list(found), min(n, len(found)))]
-    first, second = chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
+    chosen = [(d, one_of(d.prompt, seed, "negative")) for d in shuffled(found, seed, "negatives")[:n]]
+    halves: tuple[list, list] = ([], [])
+    for d, k in chosen:
+        halves[chance(d.prompt, seed, "strategy").randrange(2)].append((d, k))
     modified = servers.ask(
         "minimal modifications",
         lambda part: modify([(d.prompt, d.response, k) for d, k in part], servers.writer, usage, cache=cache),
-        first,
+        halves[0],
     )
     tasks = servers.ask(
-        "bare tasks", lambda part: bare_tasks([d.prompt for d, _ in part], servers.reader, usage, cache=cache), second
+        "bare tasks",
+        lambda part: bare_tasks([d.prompt for d, _ in part], servers.reader, usage, cache=cache),
+        halves[1],
     )
     withheld = [(d.prompt, k, replace(without(d.prompt, k), task=task)) for (d, k), task in tasks]
     omitted = servers.ask(
@@ -156,15 +207,14 @@ def negatives(found: Sequence[Demonstration], n: int, servers: Servers, rng: ran
 
 def label(cases: Sequence[Case], servers: Servers, template: str | Path) -> list[tuple[str, LabelledExample]]:
     """The annotator's labels; beside them the verdicts of the hard criteria, for the report."""
-    annotator = LLMAnnotator(asker(servers.annotator, servers.cache), template)
 
     def annotate(part: Sequence[Case]) -> list:
         pairs = [(case.prompt.criteria[case.k].text, case.response) for case in part]
-        found = annotator.annotate_many(pairs, servers.annotator.concurrency)
+        found = annotate_many(pairs, servers.annotator, template, servers.usage, servers.cache)
+        servers.lost["segments that are not in the response"] += sum(each.dropped for each in found)
         return [RTTError(each.problem) if each.label is None else each.label for each in found]
 
     labelled = servers.ask("labels", annotate, cases)
-    servers.lost["segments that are not in the response"] += annotator.counts()["segments_dropped"]
     verdicts = Verifier()(
         [case.prompt.prompt for case, _ in labelled],
         [case.response for case, _ in labelled],
@@ -186,46 +236,46 @@ def counts(rows: Sequence[tuple[str, LabelledExample]]) -> dict[str, dict[str, i
     return {made: dict(counter) for made, counter in found.items()}
 
 
-def servers_of(profile: Profile, arguments: argparse.Namespace, cache: Path) -> Servers:
-    """Those on the command line; for what it does not name, the profile's judge."""
+def servers_of(profile: Profile, options: argparse.Namespace) -> Servers:
+    """Those on the command line, each with a key of its own; for what it does not name, the profile's judge."""
     judge = (profile.compute.judge_url, profile.compute.judge_model)
 
-    def endpoint(option: str, parameters: dict[str, Any]) -> Endpoint:
-        url, model = getattr(arguments, option) or judge
+    def endpoint(name: str, parameters: dict[str, Any]) -> Endpoint:
+        named = getattr(options, name)
+        url, model = named or judge
         if not url or not model:
-            raise RTTError(
-                f"name a server: --{option} URL MODEL (the profile has no compute.judge_url and judge_model)"
-            )
-        return Endpoint(url, model, parameters, timeout=SECONDS)
+            raise RTTError(f"name a server: --{name} URL MODEL (or the profile's compute.judge_url and judge_model)")
+        key = f"RTT_API_KEY_{name.upper()}" if named else "RTT_API_KEY"
+        return Endpoint(url, model, parameters, key, timeout=SECONDS, retries=RETRIES, whole=True)
 
+    cache = options.answers or options.file.with_name(f"{options.file.name}.answers")
     return Servers(endpoint("writer", WRITING), endpoint("omitter", WRITING), endpoint("annotator", READING), cache)
 
 
-def make(profile: Profile, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Write FILE and, beside it, what it was made of; returns the latter."""
-    if profile.data.source not in SOFT_SOURCES:
-        raise RTTError(
-            f"profile {profile.name}: rules label the data source '{profile.data.source}', no LLM is needed: "
-            f"python -m rtt_lib.relevance.text_training {profile.name}"
-        )
-    made_at, settings = git_state(REPOSITORY), profile.discriminator
-    servers = servers_of(profile, arguments, arguments.file.with_name(f"{arguments.file.name}.answers"))
-    hir = sources.load(profile.data.source, profile.data.path)
-    tulu = sources.load("tulu3", arguments.tulu)
-    rows = build(hir, tulu, settings.samples, servers, settings.annotator, arguments.seed)
-    write_labelled(arguments.file, rows)
+def make(profile: Profile, options: argparse.Namespace) -> None:
+    """Write FILE and, beside it, what it was made of."""
+    source, made_at, settings = profile.data.source, git_state(REPOSITORY), profile.discriminator
+    if source not in SOFT_SOURCES:
+        raise RTTError(f"profile {profile.name}: no LLM is needed where rules label the data source '{source}'")
+    servers = servers_of(profile, options)
+    hir = sources.load(source, profile.data.path)
+    tulu = sources.load("tulu3", options.tulu, TULU_READ * shares(settings.samples)[0], options.seed, drawn=True)
+    rows = build(hir, tulu, settings.samples, servers, settings.annotator, options.seed)
+    if not rows:
+        raise RTTError(f"no example is left; lost: {dict(servers.lost)}")
+    write_labelled(options.file, rows, settings.annotator)
     about = {
         "examples": len(rows),
         "made": counts(rows),
         "lost": dict(servers.lost),
         "asked": {name: getattr(servers, name).model for name in ("writer", "omitter", "annotator")},
-        "usage": asdict(servers.usage),
-        "template": settings.annotator,
-        "seed": arguments.seed,
+        "usage of the last run": asdict(servers.usage),
+        "annotator": settings.annotator,
+        "seed": options.seed,
         **made_at,
     }
-    write_json(arguments.file.with_name(f"{arguments.file.name}.about.json"), about)
-    return about
+    write_json(options.file.with_name(f"{options.file.name}.about.json"), about)
+    print(f"{options.file}: {len(rows)} examples {about['made']}; lost: {about['lost']}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,16 +289,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tulu", metavar="PATH", help="Tulu-3's SFT mixture, if not from the hub")
     for name in ("writer", "omitter", "annotator"):
         parser.add_argument(f"--{name}", nargs=2, metavar=("URL", "MODEL"), help="default: the profile's judge")
+    parser.add_argument("--answers", type=Path, metavar="DIR", help="where answers are kept; default: FILE.answers")
     parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    try:
-        about = make(load_profile(options.profile, parse_overrides(options.overrides)), options)
-    except RTTError as error:
-        complain(str(error))
-        return 2
-    print(f"{options.file}: {about['examples']} examples {about['made']}; lost: {about['lost']}")
-    return 0
+    return guarded(lambda: make(load_profile(options.profile, parse_overrides(options.overrides)), options))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,12 @@
 Without --labels: on composed prompts with responses and labels by rule; three criterion families are held out of
 training and reported apart. The shipped SmolLM2-135M + LoRA is of this kind. With --labels: on a file of labels, the
 paper's way of `rtt_lib.relevance.llm_corpus` say; one prompt in twenty is held out. The metrics are written beside the
-weights, with the settings and versions that made them, and a model card.
+weights, with the settings and versions that made them, and a model card. Name the folder as discriminator.checkpoint,
+unless it is the default one of a profile whose model is not the shipped one; a second one, on greedy labels (`--set
+discriminator.annotator=greedy`), belongs beside it as FOLDER-greedy.
+
+Under `accelerate launch` every GPU holds all weights and Adam's moments, some 64 GB for 4 billion; the paper used
+ZeRO-2, which `accelerate config` turns on where DeepSpeed is installed (not tried here).
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import argparse
 import hashlib
 import importlib.metadata
 import random
+import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +32,7 @@ from typing import Any
 import pandas as pd
 from accelerate import PartialState
 
-from rtt_lib.cli import complain, parse_overrides
+from rtt_lib.cli import guarded, parse_overrides
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.manifest import git_state
@@ -43,6 +49,7 @@ from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 from rtt_lib.train.text_runs import how_to_get_one, own_folder, with_greedy_labels
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
+STAMP = "stamp"  # in the folder: of the settings and examples that its weights were trained with
 HELD_OUT_PROMPTS = 20  # of a file of labels, one prompt in so many
 TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 # What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
@@ -109,12 +116,21 @@ def split_off(rows: Sequence[tuple[str, LabelledExample]]) -> tuple[list[Labelle
     return parts
 
 
-def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExample]) -> dict:
-    """Agreement with the file's own labels on prompts held out, by where they are and by how a response was made."""
-    scored = score_examples(discriminator, examples)
+def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExample], longest: int) -> dict:
+    """Agreement with the file's own labels on prompts held out, by where they are and by how a response was made.
+
+    Examples of more than `longest` tokens are left out: training cuts them, so D has never seen such places.
+    """
+    encoder = discriminator.encoder
+    lengths = [
+        len(encoder.prefix(example.criterion.text)) + len(response.ids) + 1
+        for example, response in zip(examples, encoder.responses([e.response for e in examples]), strict=True)
+    ]
+    short = [example for example, length in zip(examples, lengths, strict=True) if length <= longest]
+    scored = score_examples(discriminator, short)
     return {
-        "held-out prompts, by label": table(scored, lambda each: kind(each.example)),
-        "held-out prompts, by response": table(scored, lambda each: each.example.split or "unknown"),
+        f"held-out prompts by label, {len(examples) - len(short)} too long": table(scored, lambda s: kind(s.example)),
+        "held-out prompts by response": table(scored, lambda s: s.example.split or "unknown"),
     }
 
 
@@ -146,30 +162,38 @@ def card(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def train(profile: Profile, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Train, examine, and leave weights, metrics and card in `folder`; returns the metrics."""
+def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
+    """Train, examine, and leave weights, metrics and card in `folder`. What is trained is not trained again."""
     settings, made_at = profile.discriminator, git_state(REPOSITORY)
     if options.labels:
-        examples, unseen = split_off(read_labelled(options.labels))
+        examples, unseen = split_off(read_labelled(options.labels, settings.annotator))
     else:
         annotator = ANNOTATORS[settings.annotator]
         examples = corpus(settings.samples, options.seed, TRAINED, annotator, TRAIN_SHARES, options.longest)
-    discriminator = train_discriminator(
-        examples,
-        settings.model,
-        folder,
-        settings,
-        options.seed,
-        balanced=options.labels is None,  # Eq. 5 as it is for the paper's data, which has enough of both
-        options={
-            "save_steps": 50,
-            "save_strategy": "steps",
-            "lr_scheduler_type": "cosine",
-            "gradient_checkpointing": on_gpu() and not settings.lora_rank,  # all weights: a large model's long texts
-        },
-    )
+    stamp = hashlib.sha256(repr((settings, options.seed, examples)).encode()).hexdigest()
+    done = folder / STAMP
+    if not (done.is_file() and done.read_text(encoding="utf-8") == stamp):
+        if PartialState().is_main_process:
+            shutil.rmtree(folder / "adapter", ignore_errors=True)  # of another training
+        train_discriminator(
+            examples,
+            settings.model,
+            folder,
+            settings,
+            options.seed,
+            balanced=options.labels is None,  # Eq. 5 as it stands; composed examples have few relevant tokens
+            options={
+                "save_steps": 50,
+                "save_strategy": "steps",
+                "lr_scheduler_type": "cosine",
+                "gradient_checkpointing": on_gpu() and not settings.lora_rank,  # all weights of a large model
+            },
+        )
+    PartialState().wait_for_everyone()
     if not PartialState().is_main_process:
-        return {}
+        return
+    write_text(done, stamp)
+    discriminator = Discriminator.load(folder)  # as it will be used: whole, however it was trained
     metrics = {
         "settings": asdict(settings),
         "seed": options.seed,
@@ -178,13 +202,28 @@ def train(profile: Profile, folder: Path, options: argparse.Namespace) -> dict[s
         "held out": [] if options.labels else HELD_OUT,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
         **made_at,
-        "tables": evaluate_labels(discriminator, unseen) if options.labels else evaluate(discriminator, options.test),
+        "tables": evaluate_labels(discriminator, unseen, settings.max_length)
+        if options.labels
+        else evaluate(discriminator, options.test),
     }
     for place in filter(Path.is_dir, (folder, folder / "adapter")):  # whichever becomes discriminator.checkpoint
         write_json(place / TRAINING_LOG, read_json(folder / TRAINING_LOG))
         write_json(place / "metrics.json", metrics)
         write_text(place / "README.md", card(metrics))
-    return metrics
+    print(f"{folder}: trained and examined")
+
+
+def run(options: argparse.Namespace) -> None:
+    profile = load_profile(options.profile, parse_overrides(options.overrides))
+    greedy = profile.discriminator.annotator == "greedy"
+    if profile.data.source == "micro":
+        raise RTTError(
+            f"profile {profile.name}: notebook 03 trains its discriminators, rtt run {profile.name} --only 03"
+        )
+    if profile.data.source not in CONSTRUCTED and not options.labels:
+        raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, greedy)}")
+    own = own_folder(profile, RESULTS / profile.name)
+    train(profile, options.folder or (with_greedy_labels(own) if greedy else own), options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -201,19 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
     parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
     options = parser.parse_args(arguments)
-    try:
-        profile = load_profile(options.profile, parse_overrides(options.overrides))
-        if profile.data.source not in CONSTRUCTED and not options.labels:
-            raise RTTError(f"profile {profile.name}: {how_to_get_one(profile)}")
-        folder = options.folder or own_folder(profile, RESULTS / profile.name)
-        if not options.folder and profile.discriminator.annotator == "greedy":
-            folder = with_greedy_labels(folder)
-        train(profile, folder, options)
-    except RTTError as error:
-        complain(str(error))
-        return 2
-    print(f"{folder}: rtt run {profile.name} --only 03 --set discriminator.checkpoint={folder.resolve()} examines it")
-    return 0
+    return guarded(lambda: run(options))
 
 
 if __name__ == "__main__":

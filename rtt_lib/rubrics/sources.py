@@ -18,7 +18,7 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,18 @@ class Source:
     data_files: str | None = None
 
 
-def load(name: str, origin: str | Path | None = None, limit: int | None = None, seed: int = 0) -> list[Item]:
+def load(
+    name: str, origin: str | Path | None = None, limit: int | None = None, seed: int = 0, drawn: bool = False
+) -> list[Item]:
     """The items of data set `name`: from the hub, or from `origin` (a file, a folder or another hub id).
 
-    `seed` shuffles the options of GPQA's questions, whose right answer always comes first in the data.
+    `limit`: so many of them, the first or, if `drawn`, at random; the others are not even read, where that can be.
+    `seed` draws them, and shuffles the options of GPQA's questions, whose right answer always comes first in the data.
     """
     if name not in SOURCES:
         raise RTTError(f"unknown data set {name!r}: choose one of {', '.join(SOURCES)}")
     source, items, seen = SOURCES[name], [], {}
-    for where, row in _rows(source, origin):
+    for where, row in _rows(source, origin, draw=(limit, seed) if drawn and limit is not None else None):
         if limit is not None and len(items) == limit:
             break
         if not isinstance(row, Mapping):
@@ -123,22 +126,30 @@ def _report_unruled(name: str, items: Iterable[Item]) -> None:
 # ------------------------------------------------------------------------------------------------------------- rows
 
 
-def _rows(source: Source, origin: str | Path | None) -> Iterator[tuple[str, Row]]:
-    """(place, row) of a JSON file by our own reader, which knows the lines; of anything else through `datasets`."""
+def _rows(source: Source, origin: str | Path | None, draw: tuple[int, int] | None) -> Iterator[tuple[str, Row]]:
+    """(place, row) of a JSON file by our own reader, which knows the lines; of anything else through `datasets`.
+
+    draw: (how many, seed) of rows at random, in the order of the data.
+    """
     path = Path(origin) if origin is not None else None
     if path is not None and path.name.endswith((".jsonl", ".jsonl.gz")):
-        yield from ((f"{path}:{number}", row) for number, row in read_jsonl(path))
+        rows = [(f"{path}:{number}", row) for number, row in read_jsonl(path)]
+        yield from (rows[k] for k in _places(len(rows), draw))
     elif path is not None and path.suffix == ".json":
         rows = read_json(path)
         if not isinstance(rows, list):
             raise RTTError(f"{path}: expected a JSON array of rows, found {type(rows).__name__}")
-        yield from ((f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
+        yield from ((f"{path}: row {k + 1}", rows[k]) for k in _places(len(rows), draw))
     else:
-        name = str(origin or source.hub_id)
-        yield from ((f"{name}: row {number}", row) for number, row in enumerate(_dataset(source, path), 1))
+        name, data = str(origin or source.hub_id), _dataset(source, path)
+        yield from ((f"{name}: row {k + 1}", data[k]) for k in _places(len(data), draw))
 
 
-def _dataset(source: Source, path: Path | None) -> Iterable[Row]:
+def _places(n: int, draw: tuple[int, int] | None) -> Sequence[int]:
+    return range(n) if draw is None else sorted(random.Random(f"rows {draw[1]}").sample(range(n), min(draw[0], n)))
+
+
+def _dataset(source: Source, path: Path | None) -> Any:
     import datasets
 
     try:

@@ -113,7 +113,8 @@ class TextRunSpec:
         found = weight_files(self.discriminator)
         if not found:
             raise RTTError(
-                f"arm {self.arm.name}: no discriminator in {self.discriminator}: {how_to_get_one(self.profile)}"
+                f"arm {self.arm.name}: no discriminator in {self.discriminator}: "
+                + how_to_get_one(self.profile, greedy=self.arm.relevance == "greedy")
             )
         return found
 
@@ -122,15 +123,16 @@ def weight_files(discriminator: str) -> list[Path]:
     return sorted(Path(discriminator).glob("*.safetensors"))
 
 
-def how_to_get_one(profile: Profile) -> str:
-    """A discriminator on text: from somewhere else, or trained on labels by rule, or as the paper by an LLM."""
-    train = f"python -m rtt_lib.relevance.text_training {profile.name}"
+def how_to_get_one(profile: Profile, greedy: bool = False) -> str:
+    """A discriminator on text: from somewhere else, or trained on labels by rule, or after the paper by an LLM."""
+    of = f"{profile.name}{' --set discriminator.annotator=greedy' if greedy else ''}"
+    named = "name a folder with one as discriminator.checkpoint"
+    training = f"-m rtt_lib.relevance.text_training {of}"
     if profile.data.source in CONSTRUCTED:
-        return f"name a folder with one as discriminator.checkpoint, or train one on labels by rule: {train}"
-    labels = f"python -m rtt_lib.relevance.llm_corpus {profile.name} LABELS.jsonl"
+        return f"{named}, or train one on labels by rule: python {training}"
     return (
-        "name a folder with one as discriminator.checkpoint, or make one as the paper does, its labels by an LLM: "
-        f"{labels}, then accelerate launch -m {train.removeprefix('python -m ')} --labels LABELS.jsonl"
+        f"{named}, or make one after the paper, its labels by an LLM: python -m rtt_lib.relevance.llm_corpus {of} "
+        f"LABELS.jsonl, then accelerate launch {training} --labels LABELS.jsonl"
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rtt_lib.endpoint import (
+    THINKING,
     Endpoint,
     EndpointError,
     Session,
@@ -30,7 +31,6 @@ DEFAULT_TEMPLATE = Path(__file__).with_name("templates") / "judge.txt"
 REMINDER = "Answer with one word only: YES or NO."
 LEFT_OUT = "\n[... {count} characters left out here ...]\n"
 FENCES = re.compile(r"<(?=\s*/?\s*(?:criterion|prompt|response)\b)", re.IGNORECASE)
-THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 ANSWER = re.compile(r"[\W_]*(YES|NO)[\W_]*", re.IGNORECASE)
 
 RECENT, AT_LEAST = 500, 50  # the share of unknown verdicts is watched over the last 500, from the 50th on

@@ -114,14 +114,14 @@ SECRETS = {"RTT_API_KEY": "sk-secret-4711", "HF_TOKEN": "hf_secret4712", "OPENAI
 ASK = """\
 import logging
 logging.basicConfig(level="DEBUG", force=True)
-from rtt_lib.endpoint import Endpoint, asker
+from rtt_lib.endpoint import Endpoint, read_many
 from rtt_lib.verify.judge import Judge
 url = "{url}"
 endpoint = Endpoint(url, "m", retries=0)
 judge = Judge(endpoint, cache=Path(results_dir) / "judge")
 verdicts = judge.check_many([("a", "p", "r"), ("b", "p", "r")])
 print(endpoint, vars(judge), verdicts)
-print(asker(endpoint, Path(results_dir) / "answers")("hello"))
+print(read_many(endpoint, ["hello"], str, cache=Path(results_dir) / "answers"))
 write_text(tables / "verdicts.csv", "\\n".join(map(str, verdicts)))"""
 
 

@@ -10,10 +10,10 @@ from toys import micro_tokenizer, tiny
 
 from rtt_lib import profile
 from rtt_lib.bench.generate import generate
-from rtt_lib.endpoint import Endpoint, asker
+from rtt_lib.endpoint import Endpoint
 from rtt_lib.files import write_json
 from rtt_lib.relevance.discriminator import train_discriminator
-from rtt_lib.relevance.llm_annotate import LLMAnnotator
+from rtt_lib.relevance.llm_annotate import annotate_many
 from rtt_lib.relevance.micro_corpus import micro_examples
 from rtt_lib.rubrics.micro import find_world, sample_prompts
 from rtt_lib.train import micro_run, runs
@@ -37,8 +37,8 @@ def judge(url: str, folder: Path) -> None:
 
 
 def annotate(url: str, folder: Path) -> None:
-    annotator = LLMAnnotator(asker(Endpoint(url, "some-model"), cache=folder / "cache"))
-    found = annotator.annotate_many([(criterion, response) for criterion, _, response in CASES], workers=4)
+    pairs = [(criterion, response) for criterion, _, response in CASES]
+    found = annotate_many(pairs, Endpoint(url, "some-model", concurrency=4), cache=folder / "cache")
     write_json(folder / "labels.json", [one.label.spans for one in found])
 
 
