@@ -196,6 +196,22 @@ def test_other_labels_on_the_same_responses(profile, server):
         read_labelled(profile.with_name("labels.jsonl"), "taxonomy")
 
 
+def test_the_printed_commands_make_both_discriminators(profile, server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toy = load_profile(profile)
+    monkeypatch.setattr(text_training, "RESULTS", tmp_path / "results")
+    for greedy in (False, True):
+        first, second = how_to_get_one(toy, greedy).split(": ", 1)[1].split(", then ")
+        words = first.removeprefix("python -m rtt_lib.relevance.llm_corpus toy ").split()
+        assert llm_corpus.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0
+        words = second.removeprefix("accelerate launch -m rtt_lib.relevance.text_training toy ").split()
+        assert text_training.main([str(profile), *words]) == 0
+    for arm in ("RTT-AON", "RTT-AON greedy"):
+        folder = discriminator_folder(toy, find_arm(arm), tmp_path / "results" / "toy")
+        annotator = read_json(Path(folder) / "metrics.json")["settings"]["annotator"]
+        assert annotator == ("greedy" if "greedy" in arm else "taxonomy")
+
+
 def test_a_server_that_does_not_do_its_work_stops_it_until_it_does(profile, monkeypatch, capsys):
     whole = answer
     monkeypatch.setattr(f"{__name__}.answer", lambda asked: "<think>What may that be?</think>")

@@ -125,14 +125,17 @@ def weight_files(discriminator: str) -> list[Path]:
 
 def how_to_get_one(profile: Profile, greedy: bool = False) -> str:
     """A discriminator on text: from somewhere else, or trained on labels by rule, or after the paper by an LLM."""
-    of = f"{profile.name}{' --set discriminator.annotator=greedy' if greedy else ''}"
     named = "name a folder with one as discriminator.checkpoint"
-    training = f"-m rtt_lib.relevance.text_training {of}"
+    training, changed = f"-m rtt_lib.relevance.text_training {profile.name}", ""
+    labels, answers = "LABELS.jsonl", ""
+    if greedy:  # other labels, on the responses of the first
+        changed, answers = " --set discriminator.annotator=greedy", f" --answers {labels}.answers"
+        labels = "GREEDY.jsonl"
     if profile.data.source in CONSTRUCTED:
-        return f"{named}, or train one on labels by rule: python {training}"
+        return f"{named}, or train one on labels by rule: python {training}{changed}"
     return (
-        f"{named}, or make one after the paper, its labels by an LLM: python -m rtt_lib.relevance.llm_corpus {of} "
-        f"LABELS.jsonl, then accelerate launch {training} --labels LABELS.jsonl"
+        f"{named}, or make one after the paper, its labels by an LLM: python -m rtt_lib.relevance.llm_corpus "
+        f"{profile.name} {labels}{answers}{changed}, then accelerate launch {training} --labels {labels}{changed}"
     )
 
 
