@@ -126,7 +126,7 @@ def guarded(work: Callable[[], int | None]) -> int:
         complain(str(error))
         return 2
     except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename or 'rtt'}: {error.strerror or error}")
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
         return 1
     except KeyboardInterrupt:
         print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
