@@ -95,6 +95,9 @@ def command_run(arguments: argparse.Namespace) -> int:
     except pipeline.NotebookFailed as error:
         complain(str(error))
         return 1
+    except OSError as error:
+        error.filename = error.filename or str(results)  # a write that runs out of space does not say where
+        raise
     print(f"results: {results}\nsite:    {site}")
     return 0
 
