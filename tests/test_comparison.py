@@ -229,8 +229,11 @@ class TestCredit:
             assert group.advantage[i, :n].tolist() == pytest.approx([group.a_res[i].item()] * int(n))
 
     def test_uniform_relevance_has_no_spread_and_no_credit(self):
-        table = credit_view.spread_table(group_of(Uniform()), 0)
-        assert table["std p_k"].tolist() == [0, 0] and table["largest |A_k|"].tolist() == [0, 0]
+        table = credit_view.spread_table(group_of(Oracle()), group_of(Uniform()), 0)
+        assert table["std p_k, rounded"].tolist() == [0, 0] and table["largest |A_k|, rounded"].tolist() == [0, 0]
+        # one relevant token among three; a forbidden comma that is not there
+        assert table["std p_k, unrounded"].tolist() == pytest.approx([(2 / 9) ** 0.5, 0])
+        assert table["largest |A_k|, unrounded"].tolist() == pytest.approx([2**0.5, 0])
         assert table["verdict"].tolist() == ["satisfied", "satisfied"]
 
     def test_summary_by_hand(self):

@@ -24,6 +24,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.models import load_causal_lm, load_tokenizer, on_gpu
 from rtt_lib.profile import RL, Profile
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
+from rtt_lib.relevance.sources import Threshold
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.rubrics.micro import find_world, sample_prompts
 from rtt_lib.rubrics.schema import RubricPrompt
@@ -79,6 +80,10 @@ class Walkthrough:
     relevance: RelevanceSource
     rl: RL
     verifier: Verifier
+
+    @property
+    def unrounded(self) -> RelevanceSource:
+        return self.relevance.inner if isinstance(self.relevance, Threshold) else self.relevance
 
     def roll_out(self, policy: str | Path) -> Rollouts:
         return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)
@@ -194,19 +199,21 @@ def steps_table(group: Group, i: int, k: int) -> pd.DataFrame:
     return pd.DataFrame({"token": group.tokens(i), "p_k": p, "r_k = s_k p_k": sign * p, "A_k": a_k})
 
 
-def spread_table(group: Group, i: int) -> pd.DataFrame:
-    """Per criterion: how far relevance varies over response i, and how strong the credit is after standardising."""
-    n = len(group.tokens(i))
-    p = group.relevance[i, :, :n]
-    return pd.DataFrame(
+def spread_table(raw: Group, group: Group, i: int) -> pd.DataFrame:
+    """Per criterion: how far relevance varies over response i, and how strong the credit is after standardising.
+
+    raw: the same responses with relevance as the discriminator gives it; group: as training reads it, rounded.
+    """
+    table = pd.DataFrame(
         {
             "criterion": [criterion.text for criterion in group.rollouts.criteria[i]],
             "verdict": [_yes(value) for value in group.verdicts[i]],
-            "mean p_k": p.mean(1),
-            "std p_k": p.std(1, correction=0),
-            "largest |A_k|": criterion_advantages(group, i).abs().amax(1),
         }
     )
+    for name, one in (("unrounded", raw), ("rounded", group)):
+        table[f"std p_k, {name}"] = one.relevance[i, :, : len(one.tokens(i))].std(1, correction=0)
+        table[f"largest |A_k|, {name}"] = criterion_advantages(one, i).abs().amax(1)
+    return table
 
 
 def credit_table(group: Group, i: int) -> pd.DataFrame:
