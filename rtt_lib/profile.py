@@ -27,11 +27,13 @@ class Data:
     """What the policy is trained on.
 
     source: `micro` (the closed little language), `composed` (our tasks x constraints), or a data set by name
-    (`hir16k`, read from the hub, or from `path`).
+    (`hir16k`, read from the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT and DPO, a
+    JSONL file of `id` and `response`; rules write them for `micro` and `composed`.
     """
 
     source: Literal["micro", "composed", "hir16k"]
     path: str | None = None
+    responses: str | None = None
     train_prompts: int = 2048
     seed: int = 0
 
@@ -169,12 +171,12 @@ def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None =
 
     path_or_name: `micro` is `params/micro.yaml` of this repository (or of the current folder); anything with a
     folder or a `.yaml` ending is a path. overrides: dotted keys with YAML values, `{"rl.steps": "20"}`.
-    A relative `data.path` is relative to the profile's folder; in an override it and a folder named as
-    `policy.model` are to the current one.
+    A relative `data.path` or `data.responses` is relative to the profile's folder; in an override they and a folder
+    named as `policy.model` are to the current one.
     """
     path = find_profile(path_or_name)
     tree, where = _read(path)
-    _anchor_data_path(tree, path.parent)
+    _anchor_paths(tree, path.parent)
     for key, text in (overrides or {}).items():
         _override(tree, where, key, text)
     tree.setdefault("name", path.stem)
@@ -249,10 +251,11 @@ def _places(node: yaml.Node, keys: Keys, source: str, where: dict[Keys, str], de
             _places(value, (*keys, key.value), source, where, depth - 1)
 
 
-def _anchor_data_path(tree: dict, folder: Path) -> None:
+def _anchor_paths(tree: dict, folder: Path) -> None:
     data = tree.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str((folder / _expanded(data["path"])).resolve())
+    for key in ("path", "responses"):
+        if isinstance(data, dict) and isinstance(data.get(key), str):
+            data[key] = str((folder / _expanded(data[key])).resolve())
 
 
 def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> None:
@@ -266,7 +269,8 @@ def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> Non
             raise RTTError(f"{source}: {'.'.join(keys[:depth])} has no keys below it")
         where.setdefault(keys[:depth], source)
     value = _parse(text, source)
-    if isinstance(value, str) and (dotted == "data.path" or (dotted == "policy.model" and _expanded(value).exists())):
+    local = dotted in ("data.path", "data.responses")
+    if isinstance(value, str) and (local or (dotted == "policy.model" and _expanded(value).exists())):
         value = str(_expanded(value).resolve())
     branch[keys[-1]] = value
     where[keys] = source
@@ -427,6 +431,13 @@ class _Checks:
             f"no such folder: {REPOSITORY / (checkpoint or '')}",
         )
         self.require(data.path is None or Path(data.path).exists(), "data.path", f"no such file or folder: {data.path}")
+        self.require(
+            data.responses is None or (data.source not in CONSTRUCTED and Path(data.responses).is_file()),
+            "data.responses",
+            f"rules write them for {data.source}"
+            if data.source in CONSTRUCTED
+            else f"no such file: {data.responses} (rtt_lib.relevance.llm_corpus leaves one)",
+        )
 
     def judge(self) -> None:
         source = self.profile.data.source
@@ -474,13 +485,15 @@ class _Checks:
             return
         from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
 
+        has_responses = self.profile.data.responses is not None
         for arm in arms:
             near = _nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
             self.require(
-                ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED,
+                ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED or has_responses,
                 dotted,
-                f"'{arm}' learns from responses constructed by rule, which only {' and '.join(CONSTRUCTED)} have",
+                f"'{arm}' learns from responses: rules write them for {' and '.join(CONSTRUCTED)}, for other sources "
+                "name a strong LLM's as data.responses",
             )
 
 

@@ -90,7 +90,7 @@ def library_digest(package: Path = PACKAGE) -> str:
 def profile_digest(profile: Profile) -> str:
     """The resolved profile, and the content of the local files that it names."""
     checkpoint = profile.discriminator.checkpoint and REPOSITORY / profile.discriminator.checkpoint
-    named = (profile.data.path, profile.policy.model, checkpoint)
+    named = (profile.data.path, profile.data.responses, profile.policy.model, checkpoint)
     files = [file for name in named if name and Path(name).exists() for file in _files_below(Path(name))]
     return digest({"profile": asdict(profile), "files": {str(file): file_digest(file) for file in files}})
 

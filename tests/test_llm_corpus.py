@@ -17,7 +17,7 @@ from test_text_run import SETTINGS
 from toys import byte_tokenizer, tiny
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json, write_jsonl
+from rtt_lib.files import read_json, read_jsonl, write_jsonl
 from rtt_lib.profile import load_profile
 from rtt_lib.relevance import llm_corpus, text_training
 from rtt_lib.relevance.corpus import read_labelled, write_labelled
@@ -138,6 +138,9 @@ def test_every_example_is_what_it_says_it_is(profile, server):
     assert about["lost"]["rubrics"] and about["lost"]["prompts that require nothing"]
     assert about["examples"] == 100 and {n: c["examples"] for n, c in about["made"].items()} == by_way
     assert server.asked["weak"] == by_way["omission"]  # these and nothing else
+    given = list(read_jsonl(profile.with_name("labels.jsonl.responses.jsonl")))
+    assert {row["id"] for _, row in given} == {id for id in ids if id.startswith("hir")}
+    assert all(re.fullmatch(r"The town \d+ is fine\.", row["response"]) for _, row in given)
     for id, example in rows:
         commas = [(match.start(), match.end()) for match in re.finditer(",", example.response)]
         if example.criterion.text == TONE:

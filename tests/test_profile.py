@@ -232,6 +232,17 @@ def test_missing_data_file_is_named(write, tmp_path: Path) -> None:
     assert loaded.data.path == str(tmp_path / "prompts.jsonl"), "a path in a profile starts at the profile's folder"
 
 
+def test_supervised_arms_need_responses(write, tmp_path: Path) -> None:
+    assert "data.responses: rules write them for micro" in message(write(), data__responses="some.jsonl")
+    arms = {"experiments__core__arms": "[SFT]"}
+    assert "for other sources name a strong LLM's as data.responses" in message("paper-qwen3-4b", **arms)
+    missing = tmp_path / "strong.jsonl"
+    assert f"no such file: {missing}" in message("paper-qwen3-4b", **arms, data__responses=str(missing))
+    missing.write_text("{}\n")
+    changed = {"experiments.core.arms": "[SFT]", "data.responses": str(missing)}
+    assert load_profile("paper-qwen3-4b", changed).data.responses == str(missing)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -260,6 +260,50 @@ def test_an_arm_trains_and_leaves_a_policy(profile, here, tmp_path, arm):
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("arm", ["SFT", "DPO"])
+def test_on_a_strong_llms_responses_they_are_trained_as_in_the_paper(here, tmp_path, arm, caplog, monkeypatch):
+    prompts = [
+        {"id": f"p{n}", "source": "type2", "prompt": f"Name animal {n}.", "criteria": ["At least three numbers."],
+         "ground_truth": {"instruction_id_list": ["count:numbers"], "kwargs": [{"N": 3}]}} for n in range(6)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "hir.jsonl", prompts)
+    answers = [{"id": f"p{n}", "response": f"Animal {n} is a cat: 1, 2, 3."} for n in range(5)]
+    write_jsonl(tmp_path / "strong.jsonl", [*answers, {"id": "another", "response": "Not asked."}])
+    settings = SETTINGS | {
+        "data": {"source": "hir16k", "path": "hir.jsonl", "responses": "strong.jsonl", "train_prompts": 6},
+        "policy": {"model": str(here / "model")},
+        "experiments": {"core": {"arms": ["base", arm], "seeds": ["A0"]}},
+        "compute": {"judge_url": "http://127.0.0.1:9/v1", "judge_model": "m"},
+    }
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
+    seen = {}
+    name = f"train_{arm.lower()}"
+    trained = getattr(text_run, name)
+
+    def watched(model, tokenizer, rows, output, **how):
+        seen.update(how, rows=rows)
+        return trained(model, tokenizer, rows, output, **how)
+
+    monkeypatch.setattr(text_run, name, watched)
+    profile = load_profile(tmp_path / "toy.yaml")
+    spec, folder = spec_of(profile, arm, "A0", tmp_path), tmp_path / "runs" / "hir16k" / arm / "A0"
+    text_run.train(spec, tmp_path)
+    assert is_trained(spec, folder) and "1 of 6 prompts have no response" in caplog.text
+    paper = ("num_train_epochs", "learning_rate", "warmup_steps", "max_length", "lr_scheduler_type")
+    assert [seen[name] for name in paper] == [4, 1e-6, 10, 2048, "constant_with_warmup"]
+    assert seen["per_device_train_batch_size"] * seen["gradient_accumulation_steps"] == 256
+    given = [row["chosen" if arm == "DPO" else "completion"][0]["content"] for row in seen["rows"]]
+    assert sorted(given) == [row["response"] for row in answers]
+    moved = load_causal_lm(folder / "policy").state_dict(), load_causal_lm(here / "model").state_dict()
+    assert any(not torch.equal(moved[0][name], moved[1][name]) for name in moved[0])
+    write_jsonl(tmp_path / "strong.jsonl", answers[:1])
+    assert not is_trained(spec, folder), "other responses are another training"
+    write_jsonl(tmp_path / "strong.jsonl", [{"id": "another", "response": "Not asked."}])
+    with pytest.raises(RTTError, match=r"strong.jsonl: holds a response to none of the 6 training prompts"):
+        text_run.train(spec, tmp_path)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_lora_leaves_an_ordinary_checkpoint(profile, here, tmp_path):
     lora = replace(profile, policy=replace(profile.policy, lora_rank=2))
     text_run.train(spec_of(lora, "RL-CSR", "A0", tmp_path), tmp_path)

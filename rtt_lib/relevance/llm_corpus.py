@@ -12,8 +12,9 @@ Qwen3-4B-Instruct in the paper: name it with --omitter). The paper names no othe
 - What is checked: nothing here. A label depends on criterion and response alone, so it is right also where a response
   did not keep what it was to keep, or break what it was to break; how often rules say so is reported.
 
-For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers. A key
-is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the others.
+The responses to HiR-16K's prompts are left as FILE.responses.jsonl too: named as data.responses, they train SFT and
+DPO. For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers.
+A key is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the others.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any, TypeVar
 from rtt_lib.cli import guarded, parse_overrides
 from rtt_lib.endpoint import Endpoint, Usage
 from rtt_lib.errors import RTTError
-from rtt_lib.files import write_json
+from rtt_lib.files import write_json, write_jsonl
 from rtt_lib.manifest import git_state
 from rtt_lib.notebook import progress
 from rtt_lib.profile import REPOSITORY, SOFT_SOURCES, Profile, load_profile
@@ -264,6 +265,10 @@ def make(profile: Profile, options: argparse.Namespace) -> None:
     if not rows:
         raise RTTError(f"no example is left; lost: {dict(servers.lost)}")
     write_labelled(options.file, rows, settings.annotator)
+    asked = {prompt.id for prompt in hir}
+    kept = {id: example.response for id, example in rows if example.split == "positive" and id in asked}
+    demonstrations = [{"id": id, "response": response} for id, response in kept.items()]
+    write_jsonl(options.file.with_name(f"{options.file.name}.responses.jsonl"), demonstrations)
     about = {
         "examples": len(rows),
         "made": counts(rows),

@@ -10,6 +10,7 @@ evaluation has a process of its own, so that it finds all of the memory free.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import re
@@ -38,6 +39,7 @@ from rtt_lib.relevance.base import RelevanceSource
 from rtt_lib.relevance.responses import construct
 from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.rubrics import sources
+from rtt_lib.rubrics.benchmarks import field
 from rtt_lib.rubrics.compose import compose
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.train import micro_run
@@ -47,9 +49,20 @@ from rtt_lib.train.runs import forget_other_attempts
 from rtt_lib.train.settings import grpo_settings, per_rollout_step
 from rtt_lib.train.text_runs import MODULE, TextRunSpec, end_with_parent, is_done, is_trained, spec_of
 
-# SFT and DPO see as many prompts as RL, once; usual rates for full training of small models (silent in the paper).
+log = logging.getLogger(__name__)
+
+# On responses by rule SFT and DPO see as many prompts as RL, once, at usual rates for all weights of small models.
 SFT_LEARNING_RATE = 1e-5
 DPO_LEARNING_RATE = 1e-6
+# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds.
+AS_THE_PAPER = {
+    "num_train_epochs": 4,
+    "learning_rate": 1e-6,
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_steps": 10,
+    "max_length": 2048,
+}
+PAPER_BATCH = 256
 # Tokens in one forward and backward pass: on a GPU the released config's 4 responses of 2,048 + 4,096 tokens; on a
 # CPU what leaves the logits of a 49k vocabulary below a GB.
 TOKENS_PER_PASS = {"cuda": 24_576, "cpu": 4_096}
@@ -82,18 +95,18 @@ def train(spec: TextRunSpec, results: Path) -> None:
     if state.is_main_process:
         forget_other_attempts(folder, fingerprint)
     state.wait_for_everyone()
-    left_out, log = 0, []
+    left_out, steps = 0, []
     if spec.arm.trainer != "none":
         set_seed(spec.number)
         model = load_causal_lm(spec.profile.policy.model)
         tokenizer = load_tokenizer(spec.profile.policy.model)
         prompts, left_out = training_prompts(spec, tokenizer)
         setting = Setting(spec, _with_lora(model, spec), tokenizer, prompts, folder / "attempt", results)
-        trainers = {"rtt-grpo": train_rl, "sft": train_on_constructed, "dpo": train_on_pairs}
-        log = trainers[spec.arm.trainer](setting, folder / "policy")
+        trainers = {"rtt-grpo": train_rl, "sft": train_on_responses, "dpo": train_on_pairs}
+        steps = trainers[spec.arm.trainer](setting, folder / "policy")
     if state.is_main_process:
-        if log:
-            write_text(folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.6g"))
+        if steps:
+            write_text(folder / "log.csv", pd.DataFrame(steps).to_csv(index=False, float_format="%.6g"))
         write_json(folder / "timing.json", {"training_seconds": round(time.perf_counter() - started, 2)})
         about = {"fingerprint": fingerprint, "precision": precision(), "prompts_too_long": left_out}
         write_json(folder / "trained.json", about)
@@ -226,34 +239,48 @@ def without_criterion(prompt: str, criterion: Criterion) -> str:
 # ------------------------------------------------------------------------------------------------------- SFT and DPO
 
 
-def train_on_constructed(setting: Setting, policy: Path) -> list[dict]:
-    """SFT on responses written by rule, which keep every criterion."""
+def train_on_responses(setting: Setting, policy: Path) -> list[dict]:
+    """SFT on responses that are meant to keep every criterion."""
     rows = [
         {"prompt": _asked(prompt, setting), "completion": _answered(response, setting)}
-        for prompt, response in _constructed(setting)
+        for prompt, response in demonstrations(setting)
     ]
-    log = train_sft(setting.model, setting.tokenizer, rows, setting.attempt, **_supervised(setting, SFT_LEARNING_RATE))
-    return _supervised_log(log, setting, policy)
+    how = _supervised(setting, SFT_LEARNING_RATE)
+    return _supervised_log(train_sft(setting.model, setting.tokenizer, rows, setting.attempt, **how), setting, policy)
 
 
 def train_on_pairs(setting: Setting, policy: Path) -> list[dict]:
-    """DPO: those responses preferred to the policy's own."""
-    constructed = _constructed(setting)
-    own = _own_responses([prompt for prompt, _ in constructed], setting)
+    """DPO: those responses preferred to the policy's own (in the paper: to those of Qwen2.5-7B-Instruct)."""
+    preferred = demonstrations(setting)
+    own = _own_responses([prompt for prompt, _ in preferred], setting)
     rows = [
         {
             "prompt": _asked(prompt, setting),
             "chosen": _answered(response, setting),
             "rejected": _answered(own[prompt.id], setting),
         }
-        for prompt, response in constructed
+        for prompt, response in preferred
     ]
-    log = train_dpo(setting.model, setting.tokenizer, rows, setting.attempt, **_supervised(setting, DPO_LEARNING_RATE))
-    return _supervised_log(log, setting, policy)
+    how = _supervised(setting, DPO_LEARNING_RATE)
+    return _supervised_log(train_dpo(setting.model, setting.tokenizer, rows, setting.attempt, **how), setting, policy)
 
 
-def _constructed(setting: Setting) -> list[tuple[RubricPrompt, str]]:
-    return [(prompt, construct(prompt, setting.spec.number)) for prompt in setting.prompts]
+def demonstrations(setting: Setting) -> list[tuple[RubricPrompt, str]]:
+    """Responses by rule to the prompts of RL, in their order; or those of `data.responses`, each prompt once."""
+    profile = setting.spec.profile
+    path = profile.data.responses
+    if path is None:
+        return [(prompt, construct(prompt, setting.spec.number)) for prompt in setting.prompts]
+    given = {}
+    for number, row in read_jsonl(path):
+        given[field(row, "id", str, f"{path}:{number}")] = field(row, "response", str, f"{path}:{number}")
+    pool = prompt_pool(profile)
+    found = [(prompt, given[prompt.id]) for prompt in pool if given.get(prompt.id, "").strip()]
+    if not found:
+        raise RTTError(f"{path}: holds a response to none of the {len(pool)} training prompts (by their id)")
+    if len(found) < len(pool):
+        log.warning("%s: %d of %d prompts have no response and are left out", path, len(pool) - len(found), len(pool))
+    return found
 
 
 def _own_responses(prompts: Sequence[RubricPrompt], setting: Setting) -> dict[str, str]:
@@ -278,14 +305,17 @@ def _answered(response: str, setting: Setting) -> Any:
 
 def _supervised(setting: Setting, rate: float) -> dict[str, Any]:
     rl = setting.spec.rl
-    micro, accumulate = passes(max(1, rl.prompts_per_step // rl.minibatches), 2 * rl.max_response_tokens)
+    if setting.spec.profile.data.responses:
+        own, batch, tokens = AS_THE_PAPER, PAPER_BATCH, AS_THE_PAPER["max_length"]
+    else:
+        own = {"max_steps": rl.steps * rl.minibatches, "learning_rate": rate, "lr_scheduler_type": "constant"}
+        batch, tokens = max(1, rl.prompts_per_step // rl.minibatches), 2 * rl.max_response_tokens
+    micro, accumulate = passes(batch, tokens)
     return {
-        "max_steps": rl.steps * rl.minibatches,
+        **own,
         "gradient_accumulation_steps": accumulate,
         "logging_steps": rl.minibatches,
-        "save_strategy": "no",  # minutes of work, done again after a kill
-        "learning_rate": rate,
-        "lr_scheduler_type": "constant",
+        "save_strategy": "no",  # done again after a kill
         **_training(setting.spec, micro, setting.model.num_parameters()),
     }
 

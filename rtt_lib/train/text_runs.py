@@ -91,8 +91,9 @@ class TextRunSpec:
         """Of the trained policy: an evaluation of other size does not train it anew."""
         profile = self.profile
         data = asdict(profile.data)
-        if data["path"] and Path(data["path"]).is_file():
-            data["path"] = hashlib.sha256(Path(data["path"]).read_bytes()).hexdigest()
+        for key in ("path", "responses"):
+            if data[key] and Path(data[key]).is_file():
+                data[key] = hashlib.sha256(Path(data[key]).read_bytes()).hexdigest()
         start = [_weights(profile.policy.model), precision()]  # a name is another model where the hub does not answer
         settings = [asdict(self.arm), self.seed, data, asdict(profile.policy), asdict(profile.rl), start]
         judge = [profile.compute.judge_url and profile.compute.judge_model, profile.compute.vllm]
