@@ -96,8 +96,8 @@ def command_run(arguments: argparse.Namespace) -> int:
         complain(str(error))
         return 1
     except OSError as error:
-        error.filename = error.filename or str(results)  # a write that runs out of space does not say where
-        raise
+        complain(f"{error.filename or results}: {error.strerror or error}")  # a full disk names no file by itself
+        return 1
     print(f"results: {results}\nsite:    {site}")
     return 0
 
@@ -129,7 +129,7 @@ def guarded(work: Callable[[], int | None]) -> int:
         complain(str(error))
         return 2
     except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        complain(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))
         return 1
     except KeyboardInterrupt:
         print("rtt: interrupted; the same command carries on from here", file=sys.stderr)

@@ -100,9 +100,9 @@ def summary(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str) -> dict:
     """Mean of arm - baseline over the seeds that both have, its interval, and the share of pairs that improve.
 
-    `better` and `worse` ask that the interval excludes zero and, where every base model has several pairs, that those
-    of each, by their mean, say the same: such an interval leaves out how bases differ. (That of a base with one pair is
-    drawn from all pairs together, so it holds that too.) With fewer than three pairs neither is claimed.
+    `better` and `worse` ask that the interval excludes zero and that the pairs of every base model, by their own mean,
+    say the same: the interval leaves out how bases differ. Where every base has one pair, it is over bases and holds
+    that too, so they need not all agree. With fewer than three pairs neither is claimed.
     `by base`: the mean difference of each base model's pairs.
     """
     frame = runs[runs["world"] == world].pivot_table(index="seed", columns="arm", values=column)
@@ -115,7 +115,7 @@ def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str)
         return paired(runs.iloc[:0], arm, baseline, column, world)
     base = difference.index.str[0]
     low, high = bootstrap(difference.to_numpy(), base.tolist())
-    by_base, pooled = difference.groupby(base).mean(), base.value_counts().min() < 2
+    by_base, over_bases = difference.groupby(base).mean(), base.is_unique
     enough = len(difference) >= ENOUGH_RUNS
     return {
         "pairs": len(difference),
@@ -123,8 +123,8 @@ def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str)
         "low": low,
         "high": high,
         "improved": float((difference > 0).mean() + 0.5 * (difference == 0).mean()),
-        "better": bool(enough and low > 0 and (pooled or (by_base > 0).all())),
-        "worse": bool(enough and high < 0 and (pooled or (by_base < 0).all())),
+        "better": bool(enough and low > 0 and (over_bases or (by_base > 0).all())),
+        "worse": bool(enough and high < 0 and (over_bases or (by_base < 0).all())),
         "by base": by_base.to_dict(),
     }
 

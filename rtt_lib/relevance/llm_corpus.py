@@ -1,20 +1,24 @@
 """The discriminator's training data after the paper (section 4.1, App. C): LLMs write, break and label.
 
-    python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl --omitter http://localhost:8002/v1 Qwen/Qwen3-4B
+    python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl --omitter http://localhost:8002/v1 MODEL
     accelerate launch -m rtt_lib.relevance.text_training paper-qwen3-4b --labels LABELS.jsonl
 
 HiR-16K's prompts get a response that is meant to keep the whole rubric; Tulu-3's have a response, and their rubric is
-read off the prompt. Half of the negatives are minimal modifications, half are written with one criterion withheld (by
-Qwen3-4B-Instruct in the paper: name it with --omitter). The paper names no other of these models, and leaves open:
+read off the prompt. Negatives are minimal modifications, or written with one criterion withheld (by Qwen3-4B-Instruct
+in the paper: name it with --omitter, otherwise the profile's judge does it). The paper names no other of these models,
+and leaves open what is our choice here:
 
-- Which criterion a response is labelled for: here the broken one, or one drawn at random. Then the paper's 22,656 and
+- How Tulu-3 comes to its criteria: an LLM lists what a prompt requires.
+- How negatives are shared out: at most one a prompt, of both data sets, of either kind by even chance.
+- Which criterion a response is labelled for: the broken one, or one drawn at random. Then the paper's 22,656 and
   16,969 examples and as many negatives as are left make its 62,714 samples.
-- What is checked: nothing here. A label depends on criterion and response alone, so it is right also where a response
-  did not keep what it was to keep, or break what it was to break; how often rules say so is reported.
+- What is checked: nothing. A label depends on criterion and response alone, so it is right also where a response did
+  not keep what it was to keep, or break what it was to break; how often rules say so is reported.
 
 The responses to HiR-16K's prompts are left as FILE.responses.jsonl too: named as data.responses, they train SFT and
-DPO. For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers.
-A key is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the others.
+DPO. For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers,
+--seed and servers. A key is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the
+others.
 """
 
 from __future__ import annotations
@@ -96,7 +100,8 @@ class Servers:
             found += [(item, answer) for item, answer in pairs if not isinstance(answer, RTTError)]
             asked = start + len(part)
             lost = asked - len(found)
-            if lost >= AT_LEAST and lost > MOST_FAILURES * asked:
+            now = len(failed) if len(failed) >= AT_LEAST else 0  # a server may die late
+            if lost >= AT_LEAST and (lost > MOST_FAILURES * asked or now > MOST_FAILURES * len(part)):
                 raise RTTError(
                     f"{what}: {lost} of {asked} questions got no usable answer, the last: {failed[-1]}. What could be "
                     f"used is kept in {self.cache}; the same command carries on"
@@ -118,14 +123,16 @@ def build(
     servers: Servers,
     template: str | Path,
     seed: int,
-) -> list[tuple[str, LabelledExample]]:
-    """(prompt's id, example) of at most `samples`; fewer where the data end or answers are lost."""
+) -> tuple[list[tuple[str, LabelledExample]], list[Demonstration]]:
+    """(prompt's id, example) of at most `samples`, fewer where the data end or answers are lost; and all that was
+    written for HiR-16K."""
     n_tulu, n_hir, n_negatives = shares(samples)
     chosen = shuffled(hir, seed)[:n_hir]
     _check_rules(chosen)
-    found = written(chosen, servers) + with_rubric(shuffled(tulu, seed), n_tulu, servers)
+    own = written(chosen, servers)
+    found = own + with_rubric(shuffled(tulu, seed), n_tulu, servers)
     cases = [Case(d.prompt, one_of(d.prompt, seed, "positive"), d.response, "positive") for d in found]
-    return label(cases + negatives(found, n_negatives, servers, seed), servers, template)
+    return label(cases + negatives(found, n_negatives, servers, seed), servers, template), own
 
 
 def chance(prompt: RubricPrompt, seed: int, what: str) -> random.Random:
@@ -261,14 +268,12 @@ def make(profile: Profile, options: argparse.Namespace) -> None:
     servers = servers_of(profile, options)
     hir = sources.load(source, profile.data.path)
     tulu = sources.load("tulu3", options.tulu, TULU_READ * shares(settings.samples)[0], options.seed, drawn=True)
-    rows = build(hir, tulu, settings.samples, servers, settings.annotator, options.seed)
+    rows, own = build(hir, tulu, settings.samples, servers, settings.annotator, options.seed)
     if not rows:
         raise RTTError(f"no example is left; lost: {dict(servers.lost)}")
     write_labelled(options.file, rows, settings.annotator)
-    asked = {prompt.id for prompt in hir}
-    kept = {id: example.response for id, example in rows if example.split == "positive" and id in asked}
-    demonstrations = [{"id": id, "response": response} for id, response in kept.items()]
-    write_jsonl(options.file.with_name(f"{options.file.name}.responses.jsonl"), demonstrations)
+    responses = [{"id": demonstration.prompt.id, "response": demonstration.response} for demonstration in own]
+    write_jsonl(options.file.with_name(f"{options.file.name}.responses.jsonl"), responses)
     about = {
         "examples": len(rows),
         "made": counts(rows),

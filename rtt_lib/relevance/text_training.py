@@ -49,13 +49,13 @@ from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 from rtt_lib.train.text_runs import how_to_get_one, own_folder, with_greedy_labels
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
-STAMP = "stamp"  # in the folder: of the settings and examples that its weights were trained with
+STAMP = "trained.json"  # in the folder: what its weights were trained with
 HELD_OUT_PROMPTS = 20  # of a file of labels, one prompt in so many
 TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 # What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
 TRAIN_SHARES = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
 TEST_SHARES = {"segments": 1 / 3, "nowhere": 1 / 3, "everywhere": 1 / 3}
-COLUMNS = ["group", "examples", "precision", "recall", "f1", "f1_low", "f1_high", "auc"]
+COLUMNS = ["group", "examples", "marked", "relevant", "precision", "recall", "f1", "f1_low", "f1_high", "auc"]
 ANNOTATORS: dict[str, Annotator] = {"taxonomy": taxonomy, "greedy": greedy}
 
 
@@ -154,8 +154,8 @@ def card(metrics: Mapping[str, Any]) -> str:
         f"Made by `python -m rtt_lib.relevance.text_training` with {settings}, {metrics['versions']}, on {data}.",
         *(limits if by_rule else ()),
         "",
-        "Scores over tokens at p = 0.5. A criterion that marks the whole response has no AUC. Intervals (95%) resample",
-        "examples.",
+        "Scores over tokens at p = 0.5; *marked* and *relevant* are shares of them. Where nothing is relevant, only",
+        "*marked* tells (0 is right); where everything is, recall. Intervals (95%) resample examples.",
     ]
     for name, rows in metrics["tables"].items():
         lines += ["", f"## {name.capitalize()}", "", markdown_table(pd.DataFrame(rows, columns=COLUMNS))]
@@ -164,16 +164,23 @@ def card(metrics: Mapping[str, Any]) -> str:
 
 def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
     """Train, examine, and leave weights, metrics and card in `folder`. What is trained is not trained again."""
-    settings, made_at = profile.discriminator, git_state(REPOSITORY)
+    settings = profile.discriminator
     if options.labels:
         examples, unseen = split_off(read_labelled(options.labels, settings.annotator))
     else:
         annotator = ANNOTATORS[settings.annotator]
         examples = corpus(settings.samples, options.seed, TRAINED, annotator, TRAIN_SHARES, options.longest)
-    stamp = hashlib.sha256(repr((settings, options.seed, examples)).encode()).hexdigest()
-    done = folder / STAMP
-    if not (done.is_file() and done.read_text(encoding="utf-8") == stamp):
+    made = {
+        "of": hashlib.sha256(repr((settings, options.seed, examples)).encode()).hexdigest(),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
+        **git_state(REPOSITORY),
+    }
+    stamp = folder / STAMP
+    if stamp.is_file() and read_json(stamp)["of"] == made["of"]:
+        made = read_json(stamp)
+    else:
         if PartialState().is_main_process:
+            stamp.unlink(missing_ok=True)
             shutil.rmtree(folder / "adapter", ignore_errors=True)  # of another training
         train_discriminator(
             examples,
@@ -192,7 +199,7 @@ def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
     PartialState().wait_for_everyone()
     if not PartialState().is_main_process:
         return
-    write_text(done, stamp)
+    write_json(stamp, made)
     discriminator = Discriminator.load(folder)  # as it will be used: whole, however it was trained
     metrics = {
         "settings": asdict(settings),
@@ -200,8 +207,7 @@ def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
         "longest": options.longest,
         "labels": options.labels and {"file": options.labels.name, "sha256": sha256_of(options.labels)},
         "held out": [] if options.labels else HELD_OUT,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
-        **made_at,
+        **{name: value for name, value in made.items() if name != "of"},
         "tables": evaluate_labels(discriminator, unseen, settings.max_length)
         if options.labels
         else evaluate(discriminator, options.test),

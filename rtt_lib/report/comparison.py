@@ -97,8 +97,8 @@ def differences(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], columns: S
     """One row per world, pair of arms and column: the mean paired difference, its interval and what it shows.
 
     `paper` is the paper's difference in percentage points, a mean over its models and benchmarks, which come without
-    seeds or intervals; ours are shares (0.01 is one point). The interval is of seeds within the base policies; how far
-    these differ from one another is to be read in `by base`.
+    seeds or intervals; ours are shares (0.01 is one point). The interval is of seeds within the base policies, unless
+    each has one run; how far these differ from one another is to be read in `by base`.
     """
     names = ["world", "arm", "against", "measure", "pairs", "difference", "low", "high", "by base", "improved"]
     names += ["verdict", "paper"]

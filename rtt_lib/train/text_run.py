@@ -54,7 +54,8 @@ log = logging.getLogger(__name__)
 # On responses by rule SFT and DPO see as many prompts as RL, once, at usual rates for all weights of small models.
 SFT_LEARNING_RATE = 1e-5
 DPO_LEARNING_RATE = 1e-6
-# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds.
+# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds. (Not tried on
+# several GPUs, where DPO's other processes wait for the first to make the policy's own responses.)
 AS_THE_PAPER = {
     "num_train_epochs": 4,
     "learning_rate": 1e-6,
@@ -119,7 +120,7 @@ def train(spec: TextRunSpec, results: Path) -> None:
 def training_prompts(spec: TextRunSpec, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
     """The prompts in the order of training, every epoch shuffled anew by the run's seed; how many were too long."""
     pool = prompt_pool(spec.profile)
-    kept = [p for p in pool if len(prompt_ids(p.prompt, tokenizer)) <= spec.rl.max_prompt_tokens]
+    kept = [p for p in pool if _fits(p, spec, tokenizer)]
     if not kept:
         raise RTTError(
             f"profile {spec.profile.name}: every training prompt is longer than rl.max_prompt_tokens = "
@@ -129,6 +130,10 @@ def training_prompts(spec: TextRunSpec, tokenizer: PreTrainedTokenizerBase) -> t
     while len(ordered) < wanted:
         ordered += rng.sample(kept, len(kept))
     return ordered[:wanted], len(pool) - len(kept)
+
+
+def _fits(prompt: RubricPrompt, spec: TextRunSpec, tokenizer: PreTrainedTokenizerBase) -> bool:
+    return len(prompt_ids(prompt.prompt, tokenizer)) <= spec.rl.max_prompt_tokens
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
@@ -274,7 +279,7 @@ def demonstrations(setting: Setting) -> list[tuple[RubricPrompt, str]]:
     given = {}
     for number, row in read_jsonl(path):
         given[field(row, "id", str, f"{path}:{number}")] = field(row, "response", str, f"{path}:{number}")
-    pool = prompt_pool(profile)
+    pool = [p for p in prompt_pool(profile) if _fits(p, setting.spec, setting.tokenizer)]
     found = [(prompt, given[prompt.id]) for prompt in pool if given.get(prompt.id, "").strip()]
     if not found:
         raise RTTError(f"{path}: holds a response to none of the {len(pool)} training prompts (by their id)")

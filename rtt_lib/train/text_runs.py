@@ -91,6 +91,8 @@ class TextRunSpec:
         """Of the trained policy: an evaluation of other size does not train it anew."""
         profile = self.profile
         data = asdict(profile.data)
+        if self.arm.trainer not in ("sft", "dpo"):
+            data["responses"] = None
         for key in ("path", "responses"):
             if data[key] and Path(data[key]).is_file():
                 data[key] = hashlib.sha256(Path(data[key]).read_bytes()).hexdigest()
@@ -128,9 +130,9 @@ def how_to_get_one(profile: Profile, greedy: bool = False) -> str:
     """A discriminator on text: from somewhere else, or trained on labels by rule, or after the paper by an LLM."""
     named = "name a folder with one as discriminator.checkpoint"
     training, changed = f"-m rtt_lib.relevance.text_training {profile.name}", ""
-    labels, answers = "LABELS.jsonl", ""
+    labels, answers = "LABELS.jsonl", " --omitter URL Qwen/Qwen3-4B-Instruct-2507"
     if greedy:  # other labels, on the responses of the first
-        changed, answers = " --set discriminator.annotator=greedy", f" --answers {labels}.answers"
+        changed, answers = " --set discriminator.annotator=greedy", f"{answers} --answers {labels}.answers"
         labels = "GREEDY.jsonl"
     if profile.data.source in CONSTRUCTED:
         return f"{named}, or train one on labels by rule: python {training}{changed}"
