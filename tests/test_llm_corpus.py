@@ -205,6 +205,7 @@ def test_the_printed_commands_make_both_discriminators(profile, server, tmp_path
     monkeypatch.setattr(text_training, "RESULTS", tmp_path / "results")
     for greedy in (False, True):
         first, second = how_to_get_one(toy, greedy).split(": ", 1)[1].split(", then ")
+        first = first.replace(" URL ", f" http://127.0.0.1:{server.server_port}/v1 ")
         words = first.removeprefix("python -m rtt_lib.relevance.llm_corpus toy ").split()
         assert llm_corpus.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0
         words = second.removeprefix("accelerate launch -m rtt_lib.relevance.text_training toy ").split()
@@ -226,6 +227,20 @@ def test_a_server_that_does_not_do_its_work_stops_it_until_it_does(profile, monk
     assert make(profile) == 0
     rows = read_labelled(profile.with_name("labels.jsonl"), "taxonomy")
     assert not any("think" in example.response for _, example in rows)
+
+
+def test_a_server_that_dies_late_is_noticed(profile, server, monkeypatch, capsys):
+    whole, count = answer, Counter()
+
+    def dying(asked: str) -> str:
+        labels = asked.startswith("You decide which parts")
+        count["labels"] += labels
+        return "" if labels and count["labels"] > 70 else whole(asked)
+
+    monkeypatch.setattr(f"{__name__}.answer", dying)
+    monkeypatch.setattr(llm_corpus, "PART", 20)
+    assert make(profile) == 2  # 30 of 100 labels are lost: less than half, but all of the last
+    assert "labels: " in capsys.readouterr().err and not profile.with_name("labels.jsonl").exists()
 
 
 def test_an_answer_that_was_cut_is_none(profile, server, capsys):

@@ -296,8 +296,11 @@ def test_on_a_strong_llms_responses_they_are_trained_as_in_the_paper(here, tmp_p
     assert sorted(given) == [row["response"] for row in answers]
     moved = load_causal_lm(folder / "policy").state_dict(), load_causal_lm(here / "model").state_dict()
     assert any(not torch.equal(moved[0][name], moved[1][name]) for name in moved[0])
+    rl = spec_of(profile, "RL-CSR", "A0", tmp_path)
+    before = rl.training_fingerprint()
     write_jsonl(tmp_path / "strong.jsonl", answers[:1])
     assert not is_trained(spec, folder), "other responses are another training"
+    assert rl.training_fingerprint() == before, "but not of RL, which does not read them"
     write_jsonl(tmp_path / "strong.jsonl", [{"id": "another", "response": "Not asked."}])
     with pytest.raises(RTTError, match=r"strong.jsonl: holds a response to none of the 6 training prompts"):
         text_run.train(spec, tmp_path)
