@@ -7,16 +7,21 @@ import re
 import pandas as pd
 
 from rtt_lib.bench.stats import coverage
+from rtt_lib.files import read_json
 from rtt_lib.profile import REPOSITORY
 
-MICRO = REPOSITORY / "results" / "micro"
+MICRO, FULL = REPOSITORY / "results" / "micro", REPOSITORY / "results" / "micro-full"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 FOUND = README[README.index("## What came out") : README.index("## The tree")]
 
 
 def test_every_interval_stands_in_a_table():
     files = [*REPOSITORY.glob("results/micro/tables/*.md"), *REPOSITORY.glob("results/smol-cpu/tables/*.md")]
-    tables = "\n".join(path.read_text(encoding="utf-8") for path in [*files, MICRO / "claims.md"])
+    files += [MICRO / "claims.md", FULL / "claims.md"]
+    bases = pd.read_csv(FULL / "tables" / "bases_differences.csv")
+    over_bases = (100 * bases[["difference", "low", "high"]]).itertuples(index=False)
+    tables = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    tables += "\n".join(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" for mean, low, high in over_bases)
     quoted = re.findall(r"[-+]?\d+\.\d+ \[[-+]?\d+\.\d+, [-+]?\d+\.\d+\]", " ".join(FOUND.split()))
     assert len(quoted) >= 15
     assert [interval for interval in quoted if interval not in tables] == []
@@ -28,6 +33,23 @@ def test_the_lead_is_early_and_lost():
     assert (first["difference"] > 0).all() and (last["difference"] < 0).all()
     assert first.index[first["verdict"] != "better"].tolist() == [("M", "RTT-CSR")]
     assert last["verdict"].groupby("world").agg(set).to_dict() == {"L": {"no difference shown"}, "M": {"worse"}}
+
+
+def test_over_base_policies_one_loss_and_two_gains_are_shown():
+    table = pd.read_csv(FULL / "tables" / "bases_differences.csv").set_index(["world", "arm"])["verdict"]
+    assert set(table.index[table == "worse"]) == {("M", "RTT-AON"), ("M", "RTT-CSR")}
+    assert set(table.index[table == "better"]) == {("U", "RTT-AON"), ("L", "RTT-CSR relative")}
+
+
+def test_sparse_rewards_are_learnt_from_one_base_only():
+    def shares(arm: str, base: str) -> list[float]:
+        records = (FULL / "runs" / "S" / arm).glob(f"{base}*/result.json")
+        return [read_json(path)["sampled"]["all_satisfied"] for path in records]
+
+    arms = ("base", "RL-AON", "RTT-AON", "RL-CSR", "RTT-CSR")
+    from_b = [f"{pd.Series(shares(arm, 'B')).mean():.0%}" for arm in arms]
+    assert from_b == ["1%", "5%", "14%", "11%", "19%"] and f"to {from_b[-2]} with RL-CSR and {from_b[-1]}" in FOUND
+    assert max(share for arm in arms for share in shares(arm, "A")) < 0.015
 
 
 def test_unrounded_relevance_is_not_settled():
