@@ -271,6 +271,16 @@ def test_recommended_is_what_every_world_bears_out(tmp_path):
     assert f"{ARM} - RL-CSR, all satisfied (points): M +5.0" in found and "RTT-AON" in found
 
 
+def test_what_reads_exact_labels_is_not_recommended(tmp_path):
+    better = {"RTT__CSR_relative_oracle": 0.9, "RTT__CSR_relative_noisy": 0.8}
+    runs = two_worlds(RTT__CSR_relative=0.35, **better)
+    runs = pd.concat([runs, scores(**better)])
+    arms = ["RTT-CSR relative oracle", ARM, "RTT-CSR relative noisy"]
+    assert all(set(runs.loc[runs["arm"] == arm, "world"]) == {"L", "M"} for arm in arms)
+    assert recommendation(evidence(tmp_path, runs), arms).startswith(f"Recommended: {ARM}.")
+    assert recommendation(evidence(tmp_path, runs), [arms[0], arms[2]]).startswith("No variant is recommended")
+
+
 def test_nothing_is_recommended_that_one_world_speaks_against(tmp_path):
     for bad in (0.25, 0.299):
         found = recommendation(evidence(tmp_path, two_worlds(RTT__CSR_relative=bad)), [ARM])

@@ -25,6 +25,7 @@ from rtt_lib.report.comparison import BETAS, CONTROLS, ENOUGH_RUNS, half_way
 from rtt_lib.report.failures import run_shapes
 from rtt_lib.report.length_bias import SCENARIOS, simulate
 from rtt_lib.report.theme import markdown_table, save_table
+from rtt_lib.train.arms import find_arm
 
 REPLICATES, FAILS, PARTLY = "replicates", "does not replicate", "partly"
 UNTESTED = "cannot be tested at this size"
@@ -438,6 +439,7 @@ def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[s
 
 # --- what to use instead ---
 
+CLOSED_WORLD = ("oracle", "noisy")  # relevance from exact labels, which nobody has elsewhere
 RIVALS = {"RL": ("RL-AON", "RL-CSR"), "RTT": ("RTT-AON", "RTT-CSR")}
 
 
@@ -463,13 +465,13 @@ def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = 
     """The candidate with the largest mean gain among those that no world speaks against.
 
     In every world that has both RL and RTT it has to be run, its mean at or above the better of the two, and not
-    shown to be worse.
+    shown to be worse. Arms that read exact labels are no candidates.
     """
     rivals = strongest_rivals(evidence.runs, column)
     if not rivals:
         return f"No recommendation: no world of this profile has {ENOUGH_RUNS} runs of both RL and RTT."
     fit = []
-    for candidate in candidates:
+    for candidate in (name for name in candidates if find_arm(name).relevance not in CLOSED_WORLD):
         found = [c for w, rival in rivals.items() for c in evidence.compare(candidate, rival, column) if c.world == w]
         level = [c.tested and c.result["difference"] >= 0 and not c.result["worse"] for c in found]
         if len(found) == len(rivals) and all(level):
