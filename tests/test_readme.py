@@ -52,6 +52,13 @@ def test_sparse_rewards_are_learnt_from_one_base_only():
     assert max(share for arm in arms for share in shares(arm, "A")) < 0.015
 
 
+def test_relative_helps_in_world_s_too():
+    tables = [pd.read_csv(FULL / "tables" / f"{name}.csv") for name in ("beyond_differences", "beyond_against_control")]
+    rows = pd.concat(tables).query("world == 'S' and arm == 'RTT-CSR relative' and measure == 'all satisfied'")
+    verdicts = rows.drop_duplicates("against").set_index("against")["verdict"]
+    assert (verdicts[["RL-CSR", "RTT-CSR decoupled", "RTT-CSR decoupled strong"]] == "better").all()
+
+
 def test_unrounded_relevance_is_not_settled():
     table = pd.read_csv(MICRO / "tables" / "beyond_single_changes.csv").set_index(["arm", "measure"])
     raw = table.loc[("RTT-AON raw", "all satisfied")]
