@@ -91,11 +91,15 @@ def _data_line(profile: Profile) -> str:
 
 
 def arms_trained(profile: Profile) -> int:
-    """Training runs of all experiments: arms x seeds x worlds."""
-    return sum(
-        len(experiment.arms) * len(experiment.seeds) * max(1, len(experiment.worlds))
+    """Training runs of all experiments, those that several share once; the base policy is only examined."""
+    runs = {
+        (world, arm, seed)
         for experiment in profile.experiments.values()
-    )
+        for world in experiment.worlds or ("",)
+        for arm in experiment.arms
+        for seed in experiment.seeds
+    }
+    return sum(arm != "base" for _, arm, _ in runs)
 
 
 def disk_needed(profile: Profile) -> float:

@@ -71,6 +71,14 @@ def test_c1_in_another_world_counts_as_much(tmp_path):
     assert judged.n == "5 paired seeds: A0 A1 A2 B0 B1"
 
 
+def test_a_base_policy_of_its_own_for_every_run_is_said_and_needs_no_means(tmp_path):
+    own = scores(seeds=("A0", "B1", "C2", "D3", "E4"), **CORE)
+    assert "L +10.0 [+10.0, +10.0], n = 5" in claims.c1(evidence(tmp_path, own)).ours
+    for runs, said in ((own, claims.OVER_BASES), (scores(**CORE), claims.WITHIN_BASES), (own[:0], claims.WITHIN_BASES)):
+        text = claims.claims_markdown(pd.DataFrame(columns=claims.COLUMNS), "micro", claims.designs(runs))
+        assert [words in text for words in (claims.OVER_BASES, claims.WITHIN_BASES)].count(True) == 1 and said in text
+
+
 def test_more_for_the_opposite_is_no_replication(tmp_path):
     worlds = [scores(world=world, **CORE | {"RTT__AON": 0.3, "RTT__CSR": 0.3}) for world in ("M", "S")]
     judged = claims.c1(evidence(tmp_path, pd.concat([scores(**CORE), *worlds])))

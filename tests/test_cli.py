@@ -11,7 +11,7 @@ import pytest
 
 from rtt_lib import cli, pipeline
 from rtt_lib.errors import RTTError
-from rtt_lib.plan import describe, disk_needed, launch_commands, weights
+from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, weights
 from rtt_lib.profile import load_profile
 
 PROFILE = """\
@@ -159,5 +159,13 @@ def test_sizes_are_read_off_the_models_names():
     assert weights("deepseek-ai/DeepSeek-V3") is None
     # Policy and discriminator of 4 B at two bytes; at four bytes a checkpoint's three copies and the arms' policies.
     profile = load_profile("paper-qwen3-4b")
-    arms = sum(len(experiment.arms) for experiment in profile.experiments.values())
-    assert disk_needed(profile) == 2 * (4 + 4) + 4 * 4 * (3 + arms)
+    arms = {arm for experiment in profile.experiments.values() for arm in experiment.arms} - {"base"}
+    assert disk_needed(profile) == 2 * (4 + 4) + 4 * 4 * (3 + len(arms))
+
+
+def test_a_run_that_several_experiments_share_is_counted_once(profile_file):
+    core = "  core: {arms: [base, RL-AON, RTT-AON], seeds: [A0, B1], worlds: [L]}\n"
+    more = "  more: {arms: [RL-AON, RTT-CSR], seeds: [A0, B1], worlds: [L, U]}\n"
+    profile_file.write_text(f"{PROFILE}experiments:\n{core}{more}")
+    # RL-AON, RTT-AON and RTT-CSR in L, RL-AON and RTT-CSR in U, each twice; the base policy is not trained
+    assert arms_trained(load_profile(str(profile_file))) == 2 * 5

@@ -95,15 +95,6 @@ class TestTables:
         assert table["seed"].tolist() == ["A0", "A1"]  # A2 has no partner
         assert table["difference"].tolist() == pytest.approx([0.2, -0.1])
 
-    def test_spread_within_and_between_bases_by_hand(self):
-        several = runs_of(RL_AON=[0.0] * 5, RTT_AON=[0.1, 0.2, 0.3, 0.5, 0.7])
-        single = runs_of(seeds=("A0", "B0", "C0"), RL_AON=[0.0] * 3, RTT_AON=[0.1, 0.5, 0.3])
-        (row,) = comparison.base_spread(several, single, comparison.SAME_REWARD[:1]).to_dict("records")
-        # A: -0.1, 0, 0.1; B: -0.1, 0.1; three degrees of freedom. Bases: -0.2, 0.2, 0; two degrees
-        assert row["within a base"] == pytest.approx((0.04 / 3) ** 0.5)
-        assert row["from base to base"] == pytest.approx(0.2)
-        assert (row["pairs"], row["bases"]) == (5, 3)
-
     def test_families_local_before_global(self):
         table = comparison.family_table(runs_of(RL_AON=[0.2, 0.4]), ["RL-AON"])
         assert table[["family", "responsible tokens"]].to_numpy().tolist() == [
@@ -145,7 +136,6 @@ def test_an_experiment_that_was_not_run_gives_empty_tables_and_says_so():
     for empty in (table, families, comparison.beside_table_1(nothing), comparison.beta_table(nothing)):
         assert empty.empty and len(empty.columns) >= 3
     assert comparison.speed_table(curves, ["RL-AON"]).empty
-    assert comparison.base_spread(nothing, nothing, comparison.SAME_REWARD).empty
     assert comparison.pair_table(nothing, "RTT-AON", "RL-AON").empty
     assert comparison.NOT_RUN in comparison.in_words(table).lower()
     drawn = [

@@ -62,12 +62,14 @@ class Comparison:
         return f"{self.arm} - {self.baseline}, {self.column} ({unit})"
 
     def numbers(self) -> str:
-        """`L +3.1 [+1.0, +5.2] (A +2.0 B +4.8), n = 5`: the interval only where there are enough runs for one."""
+        """`L +3.1 [+1.0, +5.2] (A +2.0 B +4.8), n = 5`: the interval only where there are enough runs for one, the base
+        policies' own means only where some have several runs."""
         factor, digits = (1, 2) if self.column in UNITS else (100, 1)
         mean, low, high = (f"{factor * self.result[key]:+.{digits}f}" for key in ("difference", "low", "high"))
         interval = f" [{low}, {high}]" if self.tested else ""
-        bases = " ".join(f"{base} {factor * value:+.{digits}f}" for base, value in self.result["by base"].items())
-        return f"{self.world} {mean}{interval} ({bases}), n = {self.result['pairs']}"
+        by_base, pairs = self.result["by base"], self.result["pairs"]
+        bases = " ".join(f"{base} {factor * value:+.{digits}f}" for base, value in by_base.items())
+        return f"{self.world} {mean}{interval}" + (f" ({bases})" if 1 < len(by_base) < pairs else "") + f", n = {pairs}"
 
 
 @dataclass(frozen=True)
@@ -416,6 +418,13 @@ def designs(runs: pd.DataFrame) -> list[tuple[str, ...]]:
     return sorted(set(bases[bases.map(len) >= ENOUGH_RUNS]), key=len, reverse=True)
 
 
+OVER_BASES = "Every run starts from a base policy of its own, so that the intervals hold how base policies differ."
+WITHIN_BASES = (
+    "Intervals are of seeds within the base policies (where there are several, their own means stand in brackets); "
+    "they know of no other base policy."
+)
+
+
 def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[str, ...]]) -> str:
     """`designs`: those of the runs, for what their intervals are worth."""
     counts = ", ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in VERDICTS)
@@ -424,13 +433,14 @@ def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[s
         f"{coverage(design, 1.0):.0%} where they differ as much as seeds do"
         for design in designs
     )
+    of_bases = bool(designs) and all(len(set(design)) == len(design) for design in designs)
     return (
         f"# The paper's claims, profile `{profile}`\n\n{counts}.\n\n"
         "*Ours* are mean paired differences over seeds with 95% stratified bootstrap intervals, in points (hundredths) "
         "unless another unit is given. A claim replicates where every interval lies on the claimed side of zero, "
-        "partly where some do, not where none does or more lie on the other side. Intervals are of seeds within the "
-        "base policies, whose own means stand in brackets; they know of no third base policy and no other "
-        "discriminator. Several comparisons are made at once."
+        "partly where some do, not where none does or more lie on the other side. "
+        + (OVER_BASES if of_bases else WITHIN_BASES)
+        + " They know of no other discriminator. Several comparisons are made at once."
         + (f" The true mean of normal values is held {held}." if held else "")
         + "\n\n"
         + markdown_table(table)

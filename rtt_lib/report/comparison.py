@@ -97,8 +97,7 @@ def differences(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], columns: S
     """One row per world, pair of arms and column: the mean paired difference, its interval and what it shows.
 
     `paper` is the paper's difference in percentage points, a mean over its models and benchmarks, which come without
-    seeds or intervals; ours are shares (0.01 is one point). The interval is of seeds within the base policies, unless
-    each has one run; how far these differ from one another is to be read in `by base`.
+    seeds or intervals; ours are shares (0.01 is one point).
     """
     names = ["world", "arm", "against", "measure", "pairs", "difference", "low", "high", "by base", "improved"]
     names += ["verdict", "paper"]
@@ -137,32 +136,6 @@ def pair_table(runs: pd.DataFrame, arm: str, baseline: str, column: str = "all s
     wide = runs.pivot_table(index=["world", "seed"], columns="arm", values=column, sort=False)
     wide = wide[[arm, baseline]].dropna().reset_index().rename_axis(columns=None)
     return wide.assign(difference=wide[arm] - wide[baseline])[names]
-
-
-def base_spread(
-    several: pd.DataFrame,
-    single: pd.DataFrame,
-    pairs: Sequence[tuple[str, str]],
-    column: str = "all satisfied",
-) -> pd.DataFrame:
-    """How far a paired difference strays (standard deviations), by chance within a base policy and from one to another.
-
-    several: runs with several seeds of each base policy. single: one run of each of many, which stray by both.
-    """
-    names = ["world", "arm", "against", "measure", "pairs", "within a base", "bases", "from base to base"]
-    rows = []
-    for world in single["world"].unique() if len(single) else ():
-        for arm, baseline in pairs:
-            within, across = (
-                pair_table(runs[runs["world"] == world], arm, baseline, column) for runs in (several, single)
-            )
-            by_base = within.groupby(within["seed"].str[0])["difference"]
-            freedom = len(within) - by_base.ngroups
-            strayed = float(((within["difference"] - by_base.transform("mean")) ** 2).sum())
-            inside = np.sqrt(strayed / freedom) if freedom else np.nan
-            between = across["difference"].std()
-            rows.append([world, arm, baseline, column, len(within), inside, len(across), between])
-    return pd.DataFrame(rows, columns=names)
 
 
 def in_words(table: pd.DataFrame) -> str:
