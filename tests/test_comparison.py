@@ -95,6 +95,14 @@ class TestTables:
         assert table["seed"].tolist() == ["A0", "A1"]  # A2 has no partner
         assert table["difference"].tolist() == pytest.approx([0.2, -0.1])
 
+    def test_sentences_are_in_points_and_other_units_in_their_own(self):
+        runs = runs_of(RL_AON=[0.1, 0.2, 0.3], RTT_AON=[0.2, 0.3, 0.4]).assign(**{"mean words": 12.0})
+        table = comparison.differences(runs, [("RTT-AON", "RL-AON")], ["all satisfied", "mean words"])
+        score, words = comparison.in_words(table).splitlines()
+        assert "RTT-AON against RL-AON +10.0 points [+10.0, +10.0] over 3 pairs, **better**" in score
+        assert "+0.00 words [+0.00, +0.00]" in words
+        assert comparison.only_shown(table)["measure"].tolist() == ["all satisfied"]
+
     def test_families_local_before_global(self):
         table = comparison.family_table(runs_of(RL_AON=[0.2, 0.4]), ["RL-AON"])
         assert table[["family", "responsible tokens"]].to_numpy().tolist() == [
@@ -220,9 +228,12 @@ class TestCredit:
 
     def test_uniform_relevance_has_no_spread_and_no_credit(self):
         table = credit_view.spread_table(group_of(Oracle()), group_of(Uniform()), 0)
-        assert table["std p_k, rounded"].tolist() == [0, 0] and table["largest |A_k|, rounded"].tolist() == [0, 0]
+        assert table["std p_k, rounded"].tolist() == ["0.0e+00"] * 2 and table["largest |A_k|, rounded"].tolist() == [
+            0,
+            0,
+        ]
         # one relevant token among three; a forbidden comma that is not there
-        assert table["std p_k, unrounded"].tolist() == pytest.approx([(2 / 9) ** 0.5, 0])
+        assert table["std p_k, unrounded"].tolist() == ["4.7e-01", "0.0e+00"]  # the root of 2/9
         assert table["largest |A_k|, unrounded"].tolist() == pytest.approx([2**0.5, 0])
         assert table["verdict"].tolist() == ["satisfied", "satisfied"]
 

@@ -122,6 +122,6 @@ def test_every_arm_says_what_it_is():
 
 def test_noise_about_nothing_is_full_size_credit_unless_it_is_rounded():
     table = failures.noise_example()
-    assert table["p"].between(0.002, 0.004).all()
+    assert table["p"].astype(float).between(0.002, 0.004).all() and table["p"].nunique() > 1
     assert table["intra, p as it is"].std(ddof=0) == pytest.approx(1)
     assert (table["intra, p rounded"] == 0).all()

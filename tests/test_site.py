@@ -199,7 +199,8 @@ def test_a_name_with_a_folder_is_refused(tmp_path):
 def test_arms_and_variants_keep_their_colours():
     assert arm_color("RTT-CSR") == ARM_COLORS["RTT-CSR"] == arm_color("RTT-CSR beta 0.25")
     assert arm_color("RTT-AON inter") == arm_color("RTT-CSR inter") == VARIANT_COLORS["inter"]
-    assert arm_color("relative") == arm_color("RTT-AON relative oracle") == VARIANT_COLORS["relative"]
+    assert arm_color("relative") == arm_color("RTT-AON relative") == VARIANT_COLORS["relative"]
+    assert arm_color("RTT-AON relative oracle") == VARIANT_COLORS["relative oracle"]  # one plot shows both
     colors = [*ARM_COLORS.values(), *VARIANT_COLORS.values()]
     assert len(set(colors)) == len(colors)
     assert arm_color("something else") == arm_color("something else") not in colors

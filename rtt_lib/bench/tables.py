@@ -20,6 +20,7 @@ from rtt_lib.bench.stats import ENOUGH_RUNS, paired, percentile_interval, summar
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Profile
+from rtt_lib.report.comparison import OWN_FAMILIES
 from rtt_lib.report.paper import SAME_REWARD, table1, table2
 from rtt_lib.report.theme import arm_color
 from rtt_lib.rubrics.benchmarks import BenchmarkRow, read_benchmark, read_rows
@@ -329,7 +330,8 @@ def micro_table(runs: pd.DataFrame) -> pd.DataFrame:
     """The micro benchmark, one row per score, world and arm: mean over runs, paired differences to base and to RL."""
     rows = []
     for column, like in MICRO_COLUMNS.items() if len(runs) else ():
-        for row in summary(runs, column).drop(columns="iqm").to_dict("records"):
+        asked = runs[~runs["world"].isin(OWN_FAMILIES)] if column == "out of domain" else runs
+        for row in summary(asked, column).drop(columns="iqm").to_dict("records"):
             baselines = ("base", SAME_REWARD.get(row["arm"]))
             for name, baseline in zip(AGAINST, baselines, strict=True):
                 row |= _against(runs, row["arm"], baseline, column, row["world"], name)

@@ -20,6 +20,8 @@ from rtt_lib.verify.registry import find_rule
 TABLE_1 = ("base", "SFT", "DPO", "RL-CSR", "RL-AON", "RTT-CSR", "RTT-AON")
 # (arm, baseline): the comparisons behind the paper's claims.
 SAME_REWARD = tuple(paper.SAME_REWARD.items())
+# Does the share that is satisfied, as a reward, already answer the sparsity that token credit answers?
+SPARSITY = (("RL-CSR", "RL-AON"), ("RTT-AON", "RL-CSR"))
 SUPERVISED = (("RL-AON", "SFT"), ("RL-AON", "DPO"), ("RL-CSR", "SFT"), ("RL-CSR", "DPO"))
 PARTITION = (("RTT-AON", "RTT-AON inter"), ("RTT-AON", "RTT-AON joint"), ("RTT-AON", "RTT-AON mass"))
 WEIGHTS = (
@@ -45,9 +47,19 @@ SINGLE_CHANGES = tuple(
 SCORES = ("all satisfied", "per constraint")
 LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}  # what the paper calls them
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
+OWN_FAMILIES = ("M",)  # worlds that train on the families of the out-of-domain probe
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run
 HALF_WAY = "steps half way"
 LOWER_IS_BETTER = ("language loss", "truncated", HALF_WAY)
+# Shares are said in points (hundredths), as the paper's scores are; these in units of their own.
+UNITS = {
+    "language loss": "nats per token",
+    "final entropy": "nats per token",
+    "mean words": "words",
+    "tokens added": "tokens",
+    "mean credit of EOS": "of token credit",
+    HALF_WAY: "steps",
+}
 WINDOW = 10  # rollout steps over which a training curve is averaged
 
 NO_DIFFERENCE, NOT_RUN, TOO_FEW = "no difference shown", "not run in this profile", "too few runs to tell"
@@ -65,7 +77,9 @@ def ordered(runs: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 def interval(mean: float, low: float, high: float, runs: int) -> str:
     """`0.551 [0.530, 0.570]`; the mean alone where there are too few runs for an interval, or no spread (the base
-    policy is the same one in all runs of a base)."""
+    policy is the same one in all runs of a base); a dash where nothing was measured."""
+    if mean != mean:
+        return "-"
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]" if runs >= ENOUGH_RUNS and low < high else f"{mean:.3f}"
 
 
@@ -138,6 +152,12 @@ def pair_table(runs: pd.DataFrame, arm: str, baseline: str, column: str = "all s
     return wide.assign(difference=wide[arm] - wide[baseline])[names]
 
 
+def only_shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `differences` that show something, for a cell: a long table is cut where it is displayed."""
+    columns = ["world", "arm", "against", "measure", "pairs", "difference", "low", "high", "verdict"]
+    return table.loc[table["verdict"].isin(["better", "worse"]), columns].reset_index(drop=True)
+
+
 def in_words(table: pd.DataFrame) -> str:
     """The rows of `differences` as Markdown sentences, so that a conclusion is computed, not typed."""
     if table.empty:
@@ -145,10 +165,17 @@ def in_words(table: pd.DataFrame) -> str:
     return "\n".join(f"- {_sentence(row)}" for row in table.to_dict("records"))
 
 
+def unit_of(column: str) -> tuple[str, int, int]:
+    """In what a score is said, what it is multiplied by for that, and with how many digits."""
+    return (UNITS[column], 1, 2) if column in UNITS else ("points", 100, 1)
+
+
 def _sentence(row: dict) -> str:
-    by = f"{row['difference']:+.3f}"
+    unit, factor, digits = unit_of(row["measure"])
+    by, low, high = (f"{factor * row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
+    by += f" {unit}"
     if row["pairs"] >= ENOUGH_RUNS:
-        by += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        by += f" [{low}, {high}]"
     pairs = f"{row['pairs']} pair" + "s" * (row["pairs"] != 1)
     said = f" The paper: {row['paper']:+.2f} points." if row["paper"] == row["paper"] else ""
     return (

@@ -1,6 +1,6 @@
 """Figures that set arms beside one another. Lines and points are labelled where they are, intervals are drawn.
 
-Bands and whiskers are 95% bootstrap intervals over runs, stratified by base model; below three runs there are none.
+Bands and whiskers are 95% bootstrap intervals over runs (`bench.stats`); below three runs there are none.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MEASURES = {
     "credit/a_tok_abs": "mean |A_tok|",
 }
 PANELS_IN_A_ROW = 3  # more would be unreadable on a page
+BASE_MARKS = "os^v<>DP"  # one for each base policy
 BAND_POINTS, BAND_RESAMPLES = 40, 500  # places along a curve at which its interval is computed, and how well
 
 
@@ -63,11 +64,24 @@ def learning_curves(
                 ax.set_axis_off()
                 continue
             ax.set_title(f"World {world}: {MEASURES.get(measure, measure)}")
-            _curves(ax, chosen[chosen["world"] == world], arms, measure)
+            here = chosen[chosen["world"] == world]
+            if here[measure].notna().any():
+                _curves(ax, here, arms, measure)
+            else:
+                ax.set_axis_off()
+                ax.text(0, 0.5, "none in this world", transform=ax.transAxes, color="#666666")
     for ax in axes[-1]:
         ax.set_xlabel("rollout step")
-    fig.suptitle(title, x=0, ha="left", fontsize=12)
+    fig.suptitle(f"{title} ({_runs_an_arm(chosen)})", x=0, ha="left", fontsize=12)
     return fig
+
+
+def _runs_an_arm(curves: pd.DataFrame) -> str:
+    runs = curves.groupby(["world", "arm"])["seed"].nunique()
+    fewest, most = int(runs.min()), int(runs.max())
+    return (
+        f"{fewest} to {most} runs an arm" if fewest < most else "one run an arm" if most == 1 else f"{most} runs an arm"
+    )
 
 
 def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -> None:
@@ -78,7 +92,9 @@ def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -
             continue
         wide = wide.apply(lambda line: pd.Series(smooth(line, WINDOW), line.index))
         mean = wide.mean(axis=1)
-        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8)
+        twin = arm.replace("AON", "CSR", 1)  # a variant has one colour, whatever its reward
+        dashes = "--" if " " in arm and twin != arm and twin in arms else "-"
+        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes)
         _band(ax, wide, arm_color(arm))
         ends.append((mean.index[-1], mean.iloc[-1], arm))
     _label_ends(ax, ends)
@@ -178,9 +194,9 @@ def paired_figure(
 
 
 def _interval(ax: Axes, place: int, row: Mapping, values: pd.Series, color: str) -> None:
-    """Runs as open marks, rings from base A and squares from B, their mean as a diamond, the interval as a bar where
+    """Runs as open marks, one kind for each base policy, their mean as a filled diamond, the interval as a bar where
     there are enough of them. values: by seed."""
-    for marker, (_, runs) in zip(cycle("os^v<>"), values.groupby(values.index.str[0]), strict=False):
+    for marker, (_, runs) in zip(cycle(BASE_MARKS), values.groupby(values.index.str[0]), strict=False):
         y = np.full(len(runs), place + 0.17)
         ax.scatter(runs, y, s=14, marker=marker, facecolors="none", edgecolors=color, linewidths=0.9)
     if row["count"] >= ENOUGH_RUNS:

@@ -211,7 +211,8 @@ def spread_table(raw: Group, group: Group, i: int) -> pd.DataFrame:
         }
     )
     for name, one in (("unrounded", raw), ("rounded", group)):
-        table[f"std p_k, {name}"] = one.relevance[i, :, : len(one.tokens(i))].std(1, correction=0)
+        spread = one.relevance[i, :, : len(one.tokens(i))].std(1, correction=0)
+        table[f"std p_k, {name}"] = [f"{value:.1e}" for value in spread.tolist()]  # tiny, and yet not zero
         table[f"largest |A_k|, {name}"] = criterion_advantages(one, i).abs().amax(1)
     return table
 

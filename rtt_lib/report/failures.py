@@ -77,7 +77,7 @@ def noise_example(level: float = 0.003, spread: float = 1e-4) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "token": words,
-            "p": p[0, 0].numpy(),
+            "p": [f"{value:.5f}" for value in p[0, 0].tolist()],
             "intra, p as it is": token_advantage(satisfied, p, mask, 1)[0].numpy(),
             "intra, p rounded": token_advantage(satisfied, p.round(), mask, 1)[0].numpy(),
         }
@@ -157,7 +157,7 @@ def _shape(curve: pd.DataFrame) -> dict[str, float]:
 
 def shape_table(shapes: pd.DataFrame, arms: Sequence[str], columns: Sequence[str] = SHAPES) -> pd.DataFrame:
     """One row per world and arm, means with intervals; a dash where an arm has no such thing (EOS credit of RL)."""
-    return score_table(shapes, arms, columns).replace(to_replace=r"^nan.*", value="-", regex=True)
+    return score_table(shapes, arms, columns)
 
 
 def shape_differences(

@@ -26,6 +26,7 @@ ARM_COLORS = {
 VARIANT_COLORS = {  # the first of these that a name holds decides: "relative noisy" is noisy
     "noisy": "#999933",
     "raw": "#661100",
+    "relative oracle": "#00441B",
     "strong": "#A65628",  # "decoupled strong"
     "decoupled": "#4D4D4D",
     "eos": "#6699CC",
@@ -52,7 +53,7 @@ def arm_color(name: str) -> str:
     """The colour of an arm: its variant's where it has one, else that of the arm it begins with."""
     words = name.lower().replace("/", " ").replace("_", " ").split()
     for variant, color in VARIANT_COLORS.items():
-        if variant in words:
+        if set(variant.split()) <= set(words):
             return color
     for arm, color in ARM_COLORS.items():
         if words and words[0] == arm.lower():
