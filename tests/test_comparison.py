@@ -111,6 +111,16 @@ class TestTables:
         ]
         assert table["RL-AON"].tolist() == pytest.approx([0.3, 0.7])
 
+    def test_paired_curves_are_differences_within_a_seed(self):
+        """The base policies' own levels, 0.1 and 0.7, drop out; a seed that only one arm has does too."""
+        rl = curves_of([[0.1, 0.2], [0.7, 0.8]], "RL-AON")
+        rtt = curves_of([[0.2, 0.4], [0.8, 0.6], [0.5, 0.5]], "RTT-AON")
+        found = comparison.paired_curves(pd.concat([rl, rtt]), comparison.SAME_REWARD)
+        assert set(found["arm"]) == {"RTT-AON - RL-AON"}
+        wide = found.pivot_table(index="step", columns="seed", values="verdict/aon")
+        assert wide.to_numpy() == pytest.approx(np.array([[0.1, 0.1], [0.2, -0.2]]))
+        assert comparison.paired_curves(rl, comparison.SAME_REWARD).empty
+
     def test_speed_by_hand(self):
         """RL-AON ends at 0.5. RTT-AON's trailing mean over ten steps reaches that at step 15, in one run of two."""
         rl = curves_of([[0.5] * 20] * 2, "RL-AON")

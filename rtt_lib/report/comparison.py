@@ -273,6 +273,20 @@ def quarters(curves: pd.DataFrame, column: str = "verdict/aon") -> pd.DataFrame:
     return means.unstack().reindex(columns=list(QUARTERS)).reset_index()
 
 
+def paired_curves(
+    curves: pd.DataFrame, pairs: Iterable[tuple[str, str]], measures: Sequence[str] = ("verdict/aon", "verdict/csr")
+) -> pd.DataFrame:
+    """Training curves of arm - baseline, step by step within a seed: what both owe to their base policy drops out."""
+    known = [measure for measure in measures if measure in curves]
+    by_arm = {arm: lines.set_index(["world", "seed", "step"])[known] for arm, lines in curves.groupby("arm")}
+    found = [
+        (by_arm[arm] - by_arm[baseline]).dropna(how="all").reset_index().assign(arm=f"{arm} - {baseline}")
+        for arm, baseline in pairs
+        if {arm, baseline} <= set(by_arm)
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["world", "seed", "step", "arm"])
+
+
 def _settled(line: np.ndarray) -> np.ndarray:
     """The trailing means that cover a full window."""
     window = min(WINDOW, len(line))

@@ -97,6 +97,8 @@ def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -
         ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes)
         _band(ax, wide, arm_color(arm))
         ends.append((mean.index[-1], mean.iloc[-1], arm))
+    if ax.get_ylim()[0] < 0 and (curves[measure] < 0).any():
+        ax.axhline(0, color="#555555", linewidth=1)
     _label_ends(ax, ends)
 
 
