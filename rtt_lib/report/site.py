@@ -29,6 +29,7 @@ VERDICT_CLASSES = {
 # What a reader should see first, of those a run has: notebook 06's.
 FIRST_FIGURES = {
     "core_learning_curves": "Plain RL and RTT in training, on the same prompts and seeds",
+    "core_paired_curves": "The same as differences within a seed: RTT minus RL with the same reward",
     "core_paired": "After training: RTT minus RL with the same reward, run by run",
 }
 
