@@ -92,6 +92,7 @@ def run(
     """Run what has to run and build the site; returns the path of its index page."""
     from rtt_lib.report.site import build_site
 
+    check_place(profile, results, notebooks_dir)
     results = results.resolve()
     selected = select(discover(notebooks_dir), only)
     with locked(results):
@@ -106,6 +107,29 @@ def run(
             _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
         files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))
         return build_site(results)
+
+
+def check_place(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> None:
+    """A results folder must not be where the source notebooks are, nor hold what another profile left."""
+    if (results / "notebooks").resolve() in (Path(notebooks_dir).resolve(), NOTEBOOKS.resolve()):
+        raise RTTError(
+            f"{results}: the executed notebooks would overwrite their sources in {results / 'notebooks'}: "
+            "name another folder with --results"
+        )
+    kept = results / "profile.yaml"
+    if kept.is_file() and (name := _name_in(kept)) != profile.name:
+        raise RTTError(
+            f"{kept}: these are the results of profile {name}, not of {profile.name}: "
+            "name another folder with --results"
+        )
+
+
+def _name_in(profile_file: Path) -> str | None:
+    try:
+        tree = yaml.safe_load(profile_file.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise RTTError(f"{profile_file}: not a profile: remove it, or name another folder with --results") from error
+    return tree.get("name") if isinstance(tree, dict) else None
 
 
 def _threads(profile: Profile) -> int:

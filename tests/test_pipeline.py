@@ -152,6 +152,23 @@ def test_only_brings_what_it_needs_and_force_redoes_only_that(house):
         it.run(only=["09"])
 
 
+def test_source_notebooks_and_the_results_of_another_profile_are_not_overwritten(house):
+    it = house("01_first")
+    before = (it.notebooks / "01_first.ipynb").read_bytes()
+    with pytest.raises(RTTError, match=r"would overwrite their sources in .*notebooks: name another folder"):
+        pipeline.run(load_profile(it.profile_path), it.root, it.notebooks)
+    with pytest.raises(RTTError, match="would overwrite their sources"):
+        pipeline.check_place(load_profile("ci"), pipeline.REPOSITORY, it.notebooks)
+    assert (it.notebooks / "01_first.ipynb").read_bytes() == before
+    it.run()
+    with pytest.raises(RTTError, match=r"profile\.yaml: these are the results of profile tiny, not of other"):
+        it.run({"name": "other"})
+    (it.results / "profile.yaml").write_text("[")
+    with pytest.raises(RTTError, match=r"profile\.yaml: not a profile: remove it"):
+        it.run()
+    assert it.log.read_text() == ""
+
+
 def test_a_table_no_longer_made_is_removed(house):
     it = house("01_first")
     it.run()
