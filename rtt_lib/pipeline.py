@@ -58,6 +58,11 @@ def select(notebooks: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]
     return [notebook for notebook in notebooks if notebook.stem in wanted]
 
 
+def forced(selected: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
+    """What --force redoes: the notebooks named, not those that they need; all of them where none is named."""
+    return [notebook for notebook in selected if not only or notebook.number in only or notebook.stem in only]
+
+
 def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str:
     """sha256 of everything a notebook's outputs depend on. `inputs`: digests of profile and library."""
     upstream = {stem: state.outcome(stem) for stem in notebook.needs}
@@ -73,13 +78,13 @@ def inputs_of(profile: Profile) -> dict[str, str]:
     return found
 
 
-def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path) -> list[Step]:
+def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
     """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
     state, inputs = State(results), inputs_of(profile)
     steps: list[Step] = []
     for notebook in notebooks:
         running = [step.notebook.stem for step in steps if step.reason and step.notebook.stem in notebook.needs]
-        reason = state.lack(notebook.stem, fingerprint(notebook, inputs, state))
+        reason = "from nothing" if notebook in anew else state.lack(notebook.stem, fingerprint(notebook, inputs, state))
         if reason is None and running:
             reason = f"if {running[0]} changes"
         steps.append(Step(notebook, reason))
@@ -100,9 +105,8 @@ def run(
         files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
         state, inputs = State(results), inputs_of(profile)
         if force:
-            for notebook in selected:
-                if not only or notebook.number in only or notebook.stem in only:
-                    state.forget(notebook.stem)
+            for notebook in forced(selected, only):
+                state.forget(notebook.stem)
         for notebook in selected:
             _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
         files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_pipeline import write_notebook
 
 from rtt_lib import cli, pipeline
 from rtt_lib.errors import RTTError
@@ -61,6 +62,8 @@ def listed(text: str) -> list[str]:
         (["run", "{profile}", "--set", "rl.steps=many"], "rl.steps"),
         (["run", "{profile}", "--set", "rl.steps"], "--set rl.steps: expected key=value"),
         (["run", "{profile}", "--only", "77", "--dry-run"], "--only 77: no such notebook"),
+        (["run", "{profile}", "--only", ","], "--only ',': names no notebook; expected numbers"),
+        (["run", "{profile}", "--only", ""], "--only '': names no notebook; expected numbers"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_runs(words, message, profile_file, tmp_path, capsys, monkeypatch):
@@ -100,10 +103,22 @@ def test_options_reach_the_pipeline(profile_file, tmp_path, monkeypatch, capsys)
         return tmp_path / "index.html"
 
     monkeypatch.setattr(pipeline, "run", record)
-    words = ["--only", "04,05", "--set", "rl.steps=3", "rl.beta=0", "--force", "--results", str(tmp_path)]
+    words = ["--only", "04, 05,", "--set", "rl.steps=3", "rl.beta=0", "--force", "--results", str(tmp_path)]
     assert cli.main(["run", str(profile_file), *words]) == 0
     assert seen == {"steps": 3, "beta": 0.0, "results": tmp_path, "only": ["04", "05"], "force": True}
     assert f"site:    {tmp_path / 'index.html'}" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_force_would_redo(profile_file, tmp_path, capsys):
+    for stem in ("01_a", "02_b"):
+        write_notebook(tmp_path / "notebooks", stem, "", [])
+    words = ["run", str(profile_file), "--results", str(tmp_path / "results")]
+    words += ["--notebooks", str(tmp_path / "notebooks"), "--dry-run", "--force"]
+    assert cli.main([*words, "--only", "02"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "would run" in line]
+    assert line.split() == ["02_b", "would", "run", "(from", "nothing)"]
+    assert cli.main(words) == 0 and capsys.readouterr().out.count("would run (from nothing)") == 2
+    assert not (tmp_path / "results").exists()
 
 
 def test_interrupting_says_how_to_go_on(profile_file, monkeypatch, capsys):
