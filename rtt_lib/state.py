@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ PACKAGE = Path(__file__).resolve().parent
 OWN_FILES = {"state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"}
 # Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
 DRAWN = ("tables/", "figures/")
+# What a run can resume from.
+RESUMABLE = re.compile(r"checkpoint-.*|attempt")
 # Names of files and folders that are no results: hidden ones, what a run can resume from, and how long it took.
-PASSING = re.compile(r"\..*|checkpoint-.*|attempt|timing\.json")
+PASSING = re.compile(rf"\..*|{RESUMABLE.pattern}|timing\.json")
 
 Stamp = tuple[int, int]  # size, modification time in ns
 
@@ -149,12 +152,10 @@ class State:
 
     def finish(self, stem: str, fingerprint: str, always: Iterable[str]) -> None:
         """Record what the notebook wrote since its start, and remove its tables and figures that it no longer makes."""
-        before = {name: tuple(stamp) for name, stamp in read_json(self._before_path(stem))["files"].items()}
         now = snapshot(self.results)
         others = self._others(stem)
         # A file of another notebook is taken over only if this attempt rewrote it after that one had finished.
-        written = [name for name, stamp in now.items() if before.get(name) != stamp]
-        written = [name for name in written if file_digest(self.results / name) != others.get(name)]
+        written = [n for n in self._written(stem, now) if file_digest(self.results / n) != others.get(n)]
         names = sorted({*written, *self._reused(stem, now), *always})
         outputs = {name: file_digest(self.results / name) for name in names}
         self._remove_stale(stem, outputs)
@@ -164,11 +165,27 @@ class State:
         self._before_path(stem).unlink()
 
     def forget(self, stem: str) -> None:
-        """Remove a notebook's record and all it wrote, so that it starts from nothing."""
-        for name in (self.record_of(stem) or {"outputs": {}})["outputs"]:
+        """Remove a notebook's record, all it wrote and what an interrupted attempt left: it starts from nothing."""
+        names = {*(self.record_of(stem) or {"outputs": {}})["outputs"], *self._left_by_an_attempt(stem)}
+        for name in names:
             (self.results / name).unlink(missing_ok=True)
+        if self._before_path(stem).is_file():
+            for folder in [path for path in self.results.rglob("*") if RESUMABLE.fullmatch(path.name)]:
+                shutil.rmtree(folder, ignore_errors=True)
         self.path(stem).unlink(missing_ok=True)
         self._before_path(stem).unlink(missing_ok=True)
+
+    def _left_by_an_attempt(self, stem: str) -> list[str]:
+        """What was written since an attempt began that did not finish, but for what finished notebooks wrote."""
+        if not self._before_path(stem).is_file():
+            return []
+        others = self._others(stem)
+        return [name for name in self._written(stem, snapshot(self.results)) if name not in others]
+
+    def _written(self, stem: str, now: dict[str, Stamp]) -> list[str]:
+        """The files that differ from those there before the first attempt."""
+        before = {name: tuple(stamp) for name, stamp in read_json(self._before_path(stem))["files"].items()}
+        return [name for name, stamp in now.items() if before.get(name) != stamp]
 
     def _records(self, stem: str) -> dict[Path, dict]:
         """The records of all notebooks but this one."""

@@ -293,6 +293,30 @@ def test_what_a_killed_attempt_wrote_belongs_to_the_notebook(tmp_path):
     assert state.lack("01_first", "abd") == "its inputs changed"
 
 
+def test_forced_it_starts_from_nothing_that_a_killed_attempt_left(tmp_path):
+    state, names = State(tmp_path), ("runs/x/log.csv", "runs/x/attempt/checkpoint-3/model", "runs/y/checkpoint-1/model")
+
+    def put(name: str) -> Path:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        return tmp_path / name
+
+    earlier = put("runs/before/log.csv")
+    state.start("02_second", "abc")
+    state.start("01_first", "abc")
+    other = put("runs/other/log.csv")
+    state.finish("01_first", "abc", always=[])
+    left = [put(name) for name in names]  # by an attempt at the second that is killed
+    state.forget("01_first")
+    assert all(path.is_file() for path in left) and not other.exists()
+    state.start("01_first", "abc")
+    other = put("runs/other/log.csv")
+    state.finish("01_first", "abc", always=[])
+    state.forget("02_second")
+    assert not any(path.exists() for path in left) and earlier.is_file() and other.is_file()
+    assert state.lack("01_first", "abc") is None and state.lack("02_second", "abc") == "not run yet"
+
+
 def test_a_file_rewritten_by_a_later_notebook_changes_hands(tmp_path):
     state, table = State(tmp_path), tmp_path / "tables" / "shared.csv"
     (tmp_path / "tables").mkdir()
