@@ -107,9 +107,17 @@ def run(
         if force:
             for notebook in forced(selected, only):
                 state.forget(notebook.stem)
+        # Of the start: hours later the checkout may be another one.
+        made_with = manifest.collect(profile, inputs["library"], REPOSITORY)
         for notebook in selected:
-            _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
-        files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))
+            wanted = fingerprint(notebook, inputs, state)
+            reason = state.lack(notebook.stem, wanted)
+            if reason is None:
+                print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
+                continue
+            files.write_json(results / "manifest.json", made_with)  # not before: of what is done it says nothing new
+            print(f"{notebook.stem}: running ({reason})", flush=True)
+            _bring_up_to_date(notebook, wanted, state, _threads(profile))
         return build_site(results)
 
 
@@ -142,11 +150,6 @@ def _threads(profile: Profile) -> int:
 
 
 def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, threads: int) -> None:
-    reason = state.lack(notebook.stem, wanted)
-    if reason is None:
-        print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
-        return
-    print(f"{notebook.stem}: running ({reason})", flush=True)
     state.start(notebook.stem, wanted)
     began = time.monotonic()
     execute(notebook, state.results, threads)

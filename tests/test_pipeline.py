@@ -399,6 +399,21 @@ def test_the_manifest_says_with_what_and_nothing_private(tmp_path, monkeypatch):
     assert "hf_secret" not in text and platform.node() not in text
 
 
+def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):
+    it, commits = house("01_first"), iter("abc")
+    monkeypatch.setattr(manifest, "git_state", lambda repository: {"commit": next(commits), "dirty": False})
+    execute = pipeline.execute
+
+    def then_commit(*arguments):
+        execute(*arguments)
+        next(commits)  # somebody commits while the notebook runs
+
+    monkeypatch.setattr(pipeline, "execute", then_commit)
+    for _ in range(2):  # the second time there is nothing to do
+        it.run()
+        assert json.loads((it.results / "manifest.json").read_text())["git"]["commit"] == "a"
+
+
 def test_a_checkout_is_dirty_when_code_differs_but_not_when_results_do(tmp_path):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     (tmp_path / "results").mkdir()
