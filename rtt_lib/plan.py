@@ -87,7 +87,8 @@ def _size(model: str) -> str:
 def _data_line(profile: Profile) -> str:
     data = profile.data
     where = data.path or {"micro": "made on the spot", "composed": "ships with the package"}.get(data.source, "the hub")
-    return f"{data.source}: {where}; {data.train_prompts} training prompts"
+    prompts = f"; {data.train_prompts} training prompts" if data.source != "micro" else ""
+    return f"{data.source}: {where}{prompts}"
 
 
 def arms_trained(profile: Profile) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
+import os
 import re
 import sys
 import types
@@ -19,6 +19,15 @@ from rtt_lib.errors import RTTError
 WORLDS = ("L", "S", "M", "U")  # of the micro world: local, sparse, mixed, unequal lengths
 SOFT_SOURCES = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
 CONSTRUCTED = ("micro", "composed")  # for their prompts rules can write responses that satisfy everything
+BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
+NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub's nor a folder
+# What nothing reads where data.source is micro.
+UNREAD_IN_MICRO = {
+    "data.train_prompts": "a run trains on rl.steps x rl.prompts_per_step prompts",
+    "policy.lora_rank": "all weights of the micro policy are trained",
+    "discriminator.checkpoint": "notebook 03 trains the discriminators",
+    "evaluation.benchmarks": "no benchmark is in its language",
+}
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -171,8 +180,8 @@ def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None =
 
     path_or_name: `micro` is `params/micro.yaml` of this repository (or of the current folder); anything with a
     folder or a `.yaml` ending is a path. overrides: dotted keys with YAML values, `{"rl.steps": "20"}`.
-    A relative `data.path` or `data.responses` is relative to the profile's folder; in an override they and a folder
-    named as `policy.model` are to the current one.
+    A relative `data.path` or `data.responses` is relative to the profile's folder, and so is a folder named as
+    `policy.model` or `discriminator.model` (or to the repository); in an override all are to the current folder.
     """
     path = find_profile(path_or_name)
     tree, where = _read(path)
@@ -256,6 +265,21 @@ def _anchor_paths(tree: dict, folder: Path) -> None:
     for key in ("path", "responses"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
             data[key] = str((folder / _expanded(data[key])).resolve())
+    for section in ("policy", "discriminator"):
+        branch = tree.get(section)
+        if isinstance(branch, dict) and isinstance(branch.get("model"), str):
+            branch["model"] = _model_at(branch["model"], folder, REPOSITORY)
+
+
+def _model_at(name: str, *folders: Path) -> str:
+    """The absolute path of a model's folder or file, since notebooks run elsewhere; any other name as it is."""
+    if not name or name in NAMED_MODELS:
+        return name
+    paths = [folder / _expanded(name) for folder in folders]
+    found = [path for path in paths if os.path.exists(path)]  # unlike Path.exists, no error for a long name
+    if found or name.startswith((".", "/", "~")):
+        return str((found or paths)[0].resolve())
+    return name
 
 
 def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> None:
@@ -269,9 +293,10 @@ def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> Non
             raise RTTError(f"{source}: {'.'.join(keys[:depth])} has no keys below it")
         where.setdefault(keys[:depth], source)
     value = _parse(text, source)
-    local = dotted in ("data.path", "data.responses")
-    if isinstance(value, str) and (local or (dotted == "policy.model" and _expanded(value).exists())):
+    if isinstance(value, str) and dotted in ("data.path", "data.responses"):
         value = str(_expanded(value).resolve())
+    elif isinstance(value, str) and dotted in ("policy.model", "discriminator.model"):
+        value = _model_at(value, Path.cwd())
     branch[keys[-1]] = value
     where[keys] = source
 
@@ -366,6 +391,9 @@ class _Checks:
         self.ranges()
         self.sizes()
         self.source()
+        self.models()
+        self.unread()
+        self.evaluation()
         self.judge()
         for name, experiment in self.profile.experiments.items():
             self.experiment(name, experiment)
@@ -374,16 +402,10 @@ class _Checks:
         if not holds:
             raise RTTError(f"{_place(tuple(dotted.split('.')), self.where)}: {message}")
 
-    def value(self, dotted: str) -> Any:
-        value = self.profile
-        for key in dotted.split("."):
-            value = getattr(value, key)
-        return value
-
     def ranges(self) -> None:
         for names, holds, says in _RANGES:
             for dotted in names.split():
-                value = self.value(dotted)
+                value = _value(self.profile, dotted)
                 self.require(value is None or holds(value), dotted, f"must be {says}, found {value}")
         name = self.profile.name
         self.require(
@@ -439,6 +461,33 @@ class _Checks:
             else f"no such file: {data.responses} (rtt_lib.relevance.llm_corpus leaves one)",
         )
 
+    def models(self) -> None:
+        for dotted in ("policy.model", "discriminator.model"):
+            model = _value(self.profile, dotted)
+            self.require(not os.path.isabs(model) or os.path.exists(model), dotted, f"no such folder or file: {model}")
+
+    def unread(self) -> None:
+        """A resolved profile names every key, so only what differs from its default was meant to have an effect."""
+        default = Profile("", "", Data("micro"), Policy("micro"), Discriminator("micro"), RL(steps=1))
+        for dotted, instead in UNREAD_IN_MICRO.items():
+            as_default = _value(self.profile, dotted) == _value(default, dotted)
+            micro = self.profile.data.source == "micro"
+            self.require(not micro or as_default, dotted, f"has no effect in the micro world: {instead}; remove it")
+
+    def evaluation(self) -> None:
+        evaluation = self.profile.evaluation
+        self.require(
+            bool(evaluation.prompts) or self.profile.data.source != "micro" or not self.profile.experiments,
+            "evaluation.prompts",
+            "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
+        )
+        self.unique("evaluation.benchmarks", evaluation.benchmarks)
+        for name in evaluation.benchmarks:
+            near = _nearest(name, BENCHMARKS)
+            self.require(
+                name in BENCHMARKS, "evaluation.benchmarks", f"'{name}' is not one of {', '.join(BENCHMARKS)}{near}"
+            )
+
     def judge(self) -> None:
         source = self.profile.data.source
         self.require(
@@ -481,8 +530,6 @@ class _Checks:
             self.require(world in WORLDS, dotted, f"'{world}' is not one of {', '.join(WORLDS)}")
 
     def arms(self, dotted: str, arms: tuple[str, ...]) -> None:
-        if importlib.util.find_spec("rtt_lib.train.arms") is None:
-            return
         from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
 
         has_responses = self.profile.data.responses is not None
@@ -495,6 +542,19 @@ class _Checks:
                 f"'{arm}' learns from responses: rules write them for {' and '.join(CONSTRUCTED)}, for other sources "
                 "name a strong LLM's as data.responses",
             )
+            self.require(
+                ARMS[arm].scheme != "released" or self.profile.data.source == "micro",
+                dotted,
+                f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of text "
+                "differ: leave it to a profile of the micro world",
+            )
+
+
+def _value(profile: Profile, dotted: str) -> Any:
+    value: Any = profile
+    for key in dotted.split("."):
+        value = getattr(value, key)
+    return value
 
 
 _RANGES = (

@@ -198,6 +198,6 @@ def test_sizes_are_read_off_the_models_names():
 def test_a_run_that_several_experiments_share_is_counted_once(profile_file):
     core = "  core: {arms: [base, RL-AON, RTT-AON], seeds: [A0, B1], worlds: [L]}\n"
     more = "  more: {arms: [RL-AON, RTT-CSR], seeds: [A0, B1], worlds: [L, U]}\n"
-    profile_file.write_text(f"{PROFILE}experiments:\n{core}{more}")
+    profile_file.write_text(f"{PROFILE}evaluation: {{prompts: 4}}\nexperiments:\n{core}{more}")
     # RL-AON, RTT-AON and RTT-CSR in L, RL-AON and RTT-CSR in U, each twice; the base policy is not trained
     assert arms_trained(load_profile(str(profile_file))) == 2 * 5

@@ -27,7 +27,7 @@ from rtt_lib.state import State, discover, library_digest, profile_digest, snaps
 PROFILE = """\
 name: tiny
 about: Three notebooks that count.
-data: {source: micro, train_prompts: 4}
+data: {source: micro}
 policy: {model: micro, pretrain_steps: 1}
 discriminator: {model: micro}
 rl: {steps: 2}

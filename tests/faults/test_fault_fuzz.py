@@ -55,12 +55,12 @@ PROMPT = {
 PROFILE = {
     "name": "small",
     "about": "Small.",
-    "data": {"source": "micro", "train_prompts": 4},
+    "data": {"source": "micro", "seed": 4},
     "policy": {"model": "micro", "pretrain_steps": 5},
     "discriminator": {"model": "micro", "seeds": [0, 1]},
     "rl": {"steps": 2, "learning_rate": 1e-6},
     "experiments": {"core": {"arms": ["RL-AON"], "seeds": ["A0"], "worlds": ["L"]}},
-    "evaluation": {"benchmarks": ["ifeval"], "prompts": 4, "top_p": 0.5},
+    "evaluation": {"benchmarks": [], "prompts": 4, "top_p": 0.5},
     "compute": {"workers": 1, "vllm": "off", "judge_url": None},
 }
 NOTEBOOK = {
