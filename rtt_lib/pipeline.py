@@ -202,7 +202,6 @@ def record_time(results: Path, stem: str, seconds: float) -> None:
 def execute(notebook: Notebook, results: Path, threads: int) -> None:
     """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     folder = results / "notebooks"
@@ -224,7 +223,7 @@ def execute(notebook: Notebook, results: Path, threads: int) -> None:
                     start_timeout=300,
                     coalesce_streams=True,
                 )
-        except (PapermillExecutionError, DeadKernelError) as error:
+        except (PapermillExecutionError, RuntimeError) as error:  # the second: a kernel that died, or did not start
             _save_executed(partial, failed)
             raise NotebookFailed(f"{notebook.stem}: {_cause(error, notebook)}\n  see {failed}") from error
     _save_executed(partial, folder / notebook.path.name)
@@ -298,10 +297,13 @@ def _follow(sidecar: Path, done: threading.Event) -> None:
 
 def _cause(error: Exception, notebook: Notebook) -> str:
     """One line: which cell of the source notebook failed, and why."""
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    if not isinstance(error, PapermillExecutionError):
+    if isinstance(error, DeadKernelError):
         return "the kernel died (out of memory, perhaps)"
+    if not isinstance(error, PapermillExecutionError):
+        return f"its kernel did not start ({error}): does `{sys.executable} -m ipykernel_launcher` run?"
     sources = ["".join(cell["source"]) for cell in notebook.content["cells"]]
     cell = sources.index(error.source) + 1 if error.source in sources else error.cell_index + 1
     reason = (error.evalue or "").strip().splitlines() or ["no message"]

@@ -237,6 +237,13 @@ def test_a_kernel_that_dies_is_a_failure_too(house):
         it.run()
 
 
+def test_so_is_one_that_does_not_start(house, monkeypatch):
+    it = house("01_first")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(pipeline.NotebookFailed, match=r"01_first: its kernel did not start \(.*\): does `.*false -m"):
+        it.run()
+
+
 def test_a_folder_that_jupyterlab_left_is_no_hindrance(house):
     it = house("01_first")
     (it.results / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
@@ -334,6 +341,32 @@ def test_checkpoints_and_our_own_files_are_no_outputs(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert list(snapshot(tmp_path)) == ["runs/arm/log.csv"]
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", "{", '{"fingerprint": "abc", "outputs": [], "outcome": "x"}'])
+def test_a_damaged_record_is_none(tmp_path, record):
+    state = State(tmp_path)
+    for name in ("01_first", "01_first.started"):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / f"{name}.json").write_text(record)
+    assert state.lack("01_first", "abc") == "not run yet" and state.outcome("01_first") is None
+    for stem in ("02_second", "01_first"):
+        state.start(stem, "abc")
+        state.finish(stem, "abc", always=[])
+        assert state.lack(stem, "abc") is None
+    (tmp_path / "state" / "01_first.json").write_text(record)
+    state.forget("01_first")
+    assert state.lack("01_first", "abc") == "not run yet"
+
+
+@pytest.mark.parametrize("key", ["source", "metadata", "cell_type"])
+def test_a_cell_that_is_none_is_named(tmp_path, key):
+    path = write_notebook(tmp_path, "01_first", "", [])
+    content = json.loads(path.read_text())
+    del content["cells"][-1][key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RTTError, match=r"01_first\.ipynb: not a notebook that can be run \(cell 4: "):
+        discover(tmp_path)
 
 
 def test_dependencies_are_checked_and_default_to_everything_before(tmp_path):
