@@ -102,8 +102,10 @@ def run(
     selected = select(discover(notebooks_dir), only)
     with locked(results):
         _sweep(results)
-        files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
         state, inputs = State(results), inputs_of(profile)
+        if not only:
+            state.clear_unrecorded()
+        files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
         if force:
             for notebook in forced(selected, only):
                 state.forget(notebook.stem)

@@ -191,6 +191,16 @@ class State:
         write_json(self.path(stem), record)
         self._before_path(stem).unlink()
 
+    def clear_unrecorded(self) -> None:
+        """Results that came without records, as in a clone: nobody knows which tables are still made, so all go.
+
+        Runs, responses and discriminators stay: they are looked at before they are used.
+        """
+        ours = (self.results / "profile.yaml").is_file() and any(self.results.glob("notebooks/[0-9][0-9]_*.ipynb"))
+        if ours and not any(self.folder.glob("*.json")):
+            for name in DRAWN:
+                shutil.rmtree(self.results / name, ignore_errors=True)
+
     def forget(self, stem: str) -> None:
         """Remove a notebook's record, all it wrote and what an interrupted attempt left: it starts from nothing."""
         names = {*(self.record_of(stem) or {"outputs": {}})["outputs"], *self._left_by_an_attempt(stem)}

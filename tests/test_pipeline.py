@@ -177,6 +177,31 @@ def test_a_table_no_longer_made_is_removed(house):
     assert [path.name for path in (it.results / "tables").iterdir()] == ["renamed.csv"]
 
 
+def test_in_a_clone_a_table_no_longer_made_is_removed_too(house):
+    it = house("01_first", "03_third")
+    it.run()
+    shutil.rmtree(it.results / "state")  # not published
+    stale = [it.results / name for name in ("tables/stale.csv", "figures/stale.png")]
+    kept = it.results / "runs" / "x" / "log.csv"
+    for path in (*stale, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    it.run(only=["03"])
+    assert all(path.exists() for path in stale), "the other notebooks' tables are all that a part of them has"
+    shutil.rmtree(it.results / "state")
+    assert it.run() == ["01_first", "03_third"]
+    assert not any(path.exists() for path in stale) and kept.exists()
+    assert (it.results / "tables" / "first.csv").is_file()
+
+
+def test_tables_in_a_folder_that_is_not_ours_stay(house):
+    it = house("03_third")
+    (it.results / "tables").mkdir(parents=True)
+    (it.results / "tables" / "mine.csv").write_text("x")
+    it.run()
+    assert (it.results / "tables" / "mine.csv").exists()
+
+
 DRAW = """\
 import matplotlib.pyplot as plt
 from rtt_lib.notebook import open_notebook, progress
