@@ -1,4 +1,5 @@
-# Every target works on a fresh clone with Python 3.11 to 3.13 and make alone.
+# Every target works on a fresh clone with Python 3.11 to 3.13 and make alone. PYTHON and TORCH are read when .venv is
+# built: rm -rf .venv comes first where they are to change.
 #   make env PYTHON=python3.12
 #   make env TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"   (no CUDA packages)
 
