@@ -99,7 +99,7 @@ def default_results(profile: Profile, overrides: dict[str, str]) -> Path:
 
 
 def command_run(arguments: argparse.Namespace) -> int:
-    from rtt_lib import pipeline
+    from rtt_lib import pipeline, plan
     from rtt_lib.profile import load_profile
     from rtt_lib.state import discover
 
@@ -111,14 +111,14 @@ def command_run(arguments: argparse.Namespace) -> int:
     only = parse_only(arguments.only)
     notebooks = arguments.notebooks or pipeline.NOTEBOOKS
     if arguments.dry_run:
-        from rtt_lib.plan import describe
-
         pipeline.check_place(profile, results, notebooks)
         selected = pipeline.select(discover(notebooks), only)
         steps = pipeline.plan(profile, selected, results, pipeline.forced(selected, only) if arguments.force else [])
-        print(describe(profile, steps, results, arguments.overrides))
+        print(plan.describe(profile, steps, results, arguments.overrides, typed=arguments.profile))
         return 0
     require_gpu(profile)
+    for lack in plan.missing(profile, results, typed=arguments.profile):
+        complain(f"missing here: {lack}")
     try:
         site = pipeline.run(profile, results, notebooks, only=only, force=arguments.force)
     except pipeline.NotebookFailed as error:

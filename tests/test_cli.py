@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from test_pipeline import write_notebook
 
-from rtt_lib import cli, pipeline
+from rtt_lib import cli, pipeline, plan
 from rtt_lib.errors import RTTError
-from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, weights
+from rtt_lib.pipeline import RESULTS
+from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, missing, weights
 from rtt_lib.profile import load_profile
 
 PROFILE = """\
@@ -24,6 +25,12 @@ policy: {model: micro, pretrain_steps: 1}
 discriminator: {model: micro}
 rl: {steps: 2}
 """
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No test waits for a hub."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture
@@ -91,8 +98,16 @@ def test_a_full_disk_is_a_message(profile_file, tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "/results/tables/x.csv")
 
     monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(plan, "missing", lambda *_, **__: [])
     assert cli.main(["run", str(profile_file), "--results", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "rtt: /results/tables/x.csv: No space left on device\n"
+
+
+def test_what_is_missing_is_said_at_the_start(profile_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "missing", lambda *_, **__: ["SmolLM2"])
+    monkeypatch.setattr(pipeline, "run", lambda *_, **__: tmp_path / "index.html")
+    assert cli.main(["run", str(profile_file), "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "rtt: missing here: SmolLM2\n"
 
 
 def test_options_reach_the_pipeline(profile_file, tmp_path, monkeypatch, capsys):
@@ -156,7 +171,8 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
     profile = load_profile("paper-qwen3-4b")
     results, changed = Path("results/paper-qwen3-4b"), ["rl.steps=7"]
     text = describe(profile, [], results, changed)
-    judge, *training, last = launch_commands(profile, results, changed)
+    judge, how, *training, last = launch_commands(profile, results, changed)
+    assert how.startswith("# each of these on every machine: MACHINE_RANK is its number from 0, MAIN_IP")
     assert judge.startswith("vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --data-parallel-size 4")
     assert judge.endswith("--port 8001")
     assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
@@ -172,6 +188,21 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
         "32 for the policy",
     ):
         assert part in text
+
+
+def test_a_profile_given_as_a_path_is_named_so_in_commands():
+    """By its name nothing would be found: it is in no folder of profiles."""
+    profile, results = load_profile("paper-qwen3-4b"), Path("elsewhere")
+    *_, training, last = launch_commands(profile, results, typed="../mine.yaml")
+    assert last == "rtt run ../mine.yaml --results elsewhere" and " ../mine.yaml " in training
+    lack, *_ = [line for line in missing(profile, results, "../mine.yaml") if "no discriminator" in line]
+    assert "llm_corpus ../mine.yaml" in lack
+    assert lack.endswith("give text_training the folder elsewhere/discriminator/Qwen3-4B-Base after the profile")
+    assert "give text_training" not in " ".join(missing(profile, RESULTS / profile.name))
+
+
+def test_one_machine_starts_its_trainings_itself():
+    assert launch_commands(load_profile("smol"), Path("results/smol")) == ["rtt run smol --results results/smol"]
 
 
 def test_a_profile_for_the_cpu_has_nothing_to_launch():
