@@ -69,18 +69,30 @@ def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str
     return digest({"source": source_digest(notebook), "upstream": upstream, **inputs})
 
 
-def inputs_of(profile: Profile) -> dict[str, str]:
+def inputs_of(profile: Profile, results: Path) -> dict[str, str]:
     from rtt_lib.bench.tables import benchmark_files  # slow to import
 
     found = {"profile": profile_digest(profile), "library": library_digest()}
     if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
         found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
+    if profile.data.source != "micro":  # there notebook 03 makes them; on text a person does, at any time
+        found["discriminators"] = digest(_discriminators(profile, results))
     return found
+
+
+def _discriminators(profile: Profile, results: Path) -> list[str]:
+    """Digests of the weights of the discriminators that notebooks read: on taxonomy labels and on greedy ones."""
+    from rtt_lib.train import text_runs  # slow to import
+    from rtt_lib.train.arms import find_arm
+
+    taxonomy = Path(text_runs.discriminator_folder(profile, find_arm("RTT-AON"), results))
+    folders = (taxonomy, text_runs.with_greedy_labels(taxonomy))
+    return [file_digest(path) for folder in folders for path in text_runs.weight_files(str(folder))]
 
 
 def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
     """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
-    state, inputs = State(results), inputs_of(profile)
+    state, inputs = State(results), inputs_of(profile, results)
     steps: list[Step] = []
     for notebook in notebooks:
         running = [step.notebook.stem for step in steps if step.reason and step.notebook.stem in notebook.needs]
@@ -102,7 +114,7 @@ def run(
     selected = select(discover(notebooks_dir), only)
     with locked(results):
         _sweep(results)
-        state, inputs = State(results), inputs_of(profile)
+        state, inputs = State(results), inputs_of(profile, results)
         if not only:
             state.clear_unrecorded()
         files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))

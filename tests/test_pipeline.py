@@ -144,6 +144,20 @@ def test_a_change_in_profile_data_or_library_is_a_change_of_inputs(tmp_path):
     assert library_digest(tmp_path / "package") != first
 
 
+@pytest.mark.parametrize("name", ["mine", "mine-greedy"])
+def test_a_discriminator_trained_anew_is_a_change_of_inputs(tmp_path, name):
+    changed = {"data.source": "composed", "policy.model": "m", "discriminator.model": "owner/mine"}
+    (tmp_path / "tiny.yaml").write_text(PROFILE)
+    profile = load_profile(tmp_path / "tiny.yaml", changed)
+    weights = tmp_path / "discriminator" / name / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    seen = [pipeline.inputs_of(profile, tmp_path)]
+    for content in ("first", "second"):
+        weights.write_text(content)
+        seen.append(pipeline.inputs_of(profile, tmp_path))
+    assert seen[0] != seen[1] != seen[2] and pipeline.inputs_of(profile, tmp_path) == seen[2]
+
+
 def test_only_brings_what_it_needs_and_force_redoes_only_that(house):
     it = house("01_first", "02_second", "03_third")
     assert it.run(only=["02"]) == ["01_first", "02_second"]
