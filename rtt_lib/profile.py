@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import sys
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import yaml
+from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
+from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
 WORLDS = ("L", "S", "M", "U")  # of the micro world: local, sparse, mixed, unequal lengths
 SOFT_SOURCES = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
@@ -145,36 +141,6 @@ class Profile:
     compute: Compute = field(default_factory=Compute)
 
 
-Keys = tuple[str, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `1e-6` is a number, `off` is a word, and a key written twice is an error."""
-
-    yaml_implicit_resolvers: dict = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            problem = None if isinstance(key, yaml.ScalarNode) else "a key must be a word"
-            if problem is None and key.value in seen:
-                problem = f"key '{key.value}' stands twice"
-            if problem:
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|false", "tf"),
-    ("null", r"null|~|", "n~\0"),
-    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
-
-
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
     """Read and check a profile.
 
@@ -184,12 +150,12 @@ def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None =
     `policy.model` or `discriminator.model` (or to the repository); in an override all are to the current folder.
     """
     path = find_profile(path_or_name)
-    tree, where = _read(path)
+    tree, where = read(path)
     _anchor_paths(tree, path.parent)
     for key, text in (overrides or {}).items():
         _override(tree, where, key, text)
     tree.setdefault("name", path.stem)
-    profile = _build(Profile, tree, (), where)
+    profile = build(Profile, tree, (), where)
     _Checks(profile, where).run()
     return profile
 
@@ -207,7 +173,7 @@ def find_profile(path_or_name: str | Path) -> Path:
         if (folder / f"{text}.yaml").is_file():
             return folder / f"{text}.yaml"
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise RTTError(f"no profile '{text}' in {folders[0]}{_nearest(text, known)}; there are: {', '.join(known)}")
+    raise RTTError(f"no profile '{text}' in {folders[0]}{nearest(text, known)}; there are: {', '.join(known)}")
 
 
 def _expanded(text: str) -> Path:
@@ -218,46 +184,6 @@ def _expanded(text: str) -> Path:
         return Path(text).expanduser()
     except (RuntimeError, ValueError) as error:  # the first: ~ of a user that is not there
         raise RTTError(f"{text!r}: {error}") from error
-
-
-def _read(path: Path) -> tuple[dict, dict[Keys, str]]:
-    """The YAML as plain values, and for every key the place to name in a message (`file:line`)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RTTError(f"{path}: cannot be read ({error})") from error
-    tree = _parse(text, str(path))
-    if not isinstance(tree, dict):
-        raise RTTError(f"{path}: expected keys and values, found {_kind(tree)}")
-    where: dict[Keys, str] = {(): str(path)}
-    _places(yaml.compose(text, _Loader), (), str(path), where)
-    return tree, where
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader: it makes plain values only
-    except (
-        yaml.YAMLError,
-        RecursionError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # All but the first two: a tag that misfits its value.
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise RTTError(f"{source}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
-
-
-def _places(node: yaml.Node, keys: Keys, source: str, where: dict[Keys, str], depth: int = 3) -> None:
-    """Fill `where` from the node tree; a profile is three levels deep, so an alias to itself ends as well."""
-    if isinstance(node, yaml.MappingNode) and depth:
-        for key, value in node.value:
-            where[(*keys, key.value)] = f"{source}:{key.start_mark.line + 1}"
-            _places(value, (*keys, key.value), source, where, depth - 1)
 
 
 def _anchor_paths(tree: dict, folder: Path) -> None:
@@ -284,100 +210,13 @@ def _model_at(name: str, *folders: Path) -> str:
 
 def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> None:
     """Set one dotted key to a YAML value."""
-    keys = tuple(dotted.split("."))
     source = f"--set {dotted}={text}"
-    branch = tree
-    for depth, key in enumerate(keys[:-1], 1):
-        branch = branch.setdefault(key, {})
-        if not isinstance(branch, dict):
-            raise RTTError(f"{source}: {'.'.join(keys[:depth])} has no keys below it")
-        where.setdefault(keys[:depth], source)
-    value = _parse(text, source)
+    value = parse(text, source)
     if isinstance(value, str) and dotted in ("data.path", "data.responses"):
         value = str(_expanded(value).resolve())
     elif isinstance(value, str) and dotted in ("policy.model", "discriminator.model"):
         value = _model_at(value, Path.cwd())
-    branch[keys[-1]] = value
-    where[keys] = source
-
-
-def _place(keys: Keys, where: Mapping[Keys, str]) -> str:
-    """`file:line: dotted.key`, the line of the nearest key that is written."""
-    at = next(where[keys[:end]] for end in range(len(keys), -1, -1) if keys[:end] in where)
-    return f"{at}: {'.'.join(keys)}" if keys else at
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _build(cls: type, tree: Any, keys: Keys, where: Mapping[Keys, str]) -> Any:
-    """An instance of a dataclass from a mapping: every key known, every type right, nothing converted silently."""
-    if not isinstance(tree, dict):
-        raise RTTError(f"{_place(keys, where)}: expected keys and values, found {_kind(tree)}")
-    hints = get_type_hints(cls)
-    for key in tree:
-        if key not in hints:
-            near = _nearest(str(key), hints)
-            raise RTTError(f"{_place((*keys, str(key)), where)}: unknown key{near} (known: {', '.join(hints)})")
-    for entry in fields(cls):
-        if entry.name not in tree and entry.default is MISSING and entry.default_factory is MISSING:
-            raise RTTError(f"{_place(keys, where)}: the key '{entry.name}' is missing")
-    return cls(**{key: _convert(hints[key], value, (*keys, key), where) for key, value in tree.items()})
-
-
-def _convert(hint: Any, value: Any, keys: Keys, where: Mapping[Keys, str]) -> Any:
-    """The value as the annotation wants it, or an error naming the key."""
-    origin, args = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _build(hint, value, keys, where)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _convert(args[0], value, keys, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(args[0], item, keys, where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _convert(args[1], item, (*keys, str(key)), where) for key, item in value.items()}
-    if origin is Literal and isinstance(value, str):
-        if value in args:
-            return value
-        near = _nearest(value, args)
-        raise RTTError(f"{_place(keys, where)}: '{value}' is not one of {', '.join(args)}{near}")
-    if hint is float and type(value) in (int, float):
-        if abs(value) > sys.float_info.max:
-            raise RTTError(f"{_place(keys, where)}: must be finite, found {str(value)[:20]}")
-        return float(value)
-    if hint is type(value):
-        return value
-    hint_name = _EXPECTED[origin or hint]
-    raise RTTError(f"{_place(keys, where)}: expected {hint_name}, found {_kind(value)}{_mend(hint, value)}")
-
-
-_EXPECTED = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    tuple: "a list, [a, b]",
-    dict: "keys and values",
-    Literal: "text",
-}
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "", int: "the whole number ", float: "the number ", str: "the text ", list: "a list ", dict: "keys "}
-    if value is None:
-        return "nothing"
-    shown = str(value).lower() if isinstance(value, bool) else repr(list(value) if isinstance(value, dict) else value)
-    return names.get(type(value), f"a {type(value).__name__} ") + shown[:80]
-
-
-def _mend(hint: Any, value: Any) -> str:
-    if hint in (int, float) and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?", value):
-        return " (write it without quotes)"
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return f" (write {int(value)})"
-    return ""
+    put(tree, where, dotted, value, source)
 
 
 @dataclass(frozen=True)
@@ -400,7 +239,7 @@ class _Checks:
 
     def require(self, holds: bool, dotted: str, message: str) -> None:
         if not holds:
-            raise RTTError(f"{_place(tuple(dotted.split('.')), self.where)}: {message}")
+            raise RTTError(f"{place(tuple(dotted.split('.')), self.where)}: {message}")
 
     def ranges(self) -> None:
         for names, holds, says in _RANGES:
@@ -483,7 +322,7 @@ class _Checks:
         )
         self.unique("evaluation.benchmarks", evaluation.benchmarks)
         for name in evaluation.benchmarks:
-            near = _nearest(name, BENCHMARKS)
+            near = nearest(name, BENCHMARKS)
             self.require(
                 name in BENCHMARKS, "evaluation.benchmarks", f"'{name}' is not one of {', '.join(BENCHMARKS)}{near}"
             )
@@ -534,7 +373,7 @@ class _Checks:
 
         has_responses = self.profile.data.responses is not None
         for arm in arms:
-            near = _nearest(arm, ARMS)
+            near = nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
             self.require(
                 ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED or has_responses,
