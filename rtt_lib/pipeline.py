@@ -58,28 +58,45 @@ def select(notebooks: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]
     return [notebook for notebook in notebooks if notebook.stem in wanted]
 
 
+def forced(selected: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
+    """What --force redoes: the notebooks named, not those that they need; all of them where none is named."""
+    return [notebook for notebook in selected if not only or notebook.number in only or notebook.stem in only]
+
+
 def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str:
     """sha256 of everything a notebook's outputs depend on. `inputs`: digests of profile and library."""
     upstream = {stem: state.outcome(stem) for stem in notebook.needs}
     return digest({"source": source_digest(notebook), "upstream": upstream, **inputs})
 
 
-def inputs_of(profile: Profile) -> dict[str, str]:
+def inputs_of(profile: Profile, results: Path) -> dict[str, str]:
     from rtt_lib.bench.tables import benchmark_files  # slow to import
 
     found = {"profile": profile_digest(profile), "library": library_digest()}
     if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
         found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
+    if profile.data.source != "micro":  # there notebook 03 makes them; on text a person does, at any time
+        found["discriminators"] = digest(_discriminators(profile, results))
     return found
 
 
-def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path) -> list[Step]:
+def _discriminators(profile: Profile, results: Path) -> list[str]:
+    """Digests of the weights of the discriminators that notebooks read: on taxonomy labels and on greedy ones."""
+    from rtt_lib.train import text_runs  # slow to import
+    from rtt_lib.train.arms import find_arm
+
+    taxonomy = Path(text_runs.discriminator_folder(profile, find_arm("RTT-AON"), results))
+    folders = (taxonomy, text_runs.with_greedy_labels(taxonomy))
+    return [file_digest(path) for folder in folders for path in text_runs.weight_files(str(folder))]
+
+
+def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
     """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
-    state, inputs = State(results), inputs_of(profile)
+    state, inputs = State(results), inputs_of(profile, results)
     steps: list[Step] = []
     for notebook in notebooks:
         running = [step.notebook.stem for step in steps if step.reason and step.notebook.stem in notebook.needs]
-        reason = state.lack(notebook.stem, fingerprint(notebook, inputs, state))
+        reason = "from nothing" if notebook in anew else state.lack(notebook.stem, fingerprint(notebook, inputs, state))
         if reason is None and running:
             reason = f"if {running[0]} changes"
         steps.append(Step(notebook, reason))
@@ -92,20 +109,53 @@ def run(
     """Run what has to run and build the site; returns the path of its index page."""
     from rtt_lib.report.site import build_site
 
+    check_place(profile, results, notebooks_dir)
     results = results.resolve()
     selected = select(discover(notebooks_dir), only)
     with locked(results):
         _sweep(results)
+        state, inputs = State(results), inputs_of(profile, results)
+        if not only:
+            state.clear_unrecorded()
         files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
-        state, inputs = State(results), inputs_of(profile)
         if force:
-            for notebook in selected:
-                if not only or notebook.number in only or notebook.stem in only:
-                    state.forget(notebook.stem)
+            for notebook in forced(selected, only):
+                state.forget(notebook.stem)
+        # Of the start: hours later the checkout may be another one.
+        made_with = manifest.collect(profile, inputs["library"], REPOSITORY)
         for notebook in selected:
-            _bring_up_to_date(notebook, fingerprint(notebook, inputs, state), state, _threads(profile))
-        files.write_json(results / "manifest.json", manifest.collect(profile, inputs["library"], REPOSITORY))
+            wanted = fingerprint(notebook, inputs, state)
+            reason = state.lack(notebook.stem, wanted)
+            if reason is None:
+                print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
+                continue
+            files.write_json(results / "manifest.json", made_with)  # not before: of what is done it says nothing new
+            print(f"{notebook.stem}: running ({reason})", flush=True)
+            _bring_up_to_date(notebook, wanted, state, _threads(profile))
         return build_site(results)
+
+
+def check_place(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> None:
+    """A results folder must not be where the source notebooks are, nor hold what another profile left."""
+    if (results / "notebooks").resolve() in (Path(notebooks_dir).resolve(), NOTEBOOKS.resolve()):
+        raise RTTError(
+            f"{results}: the executed notebooks would overwrite their sources in {results / 'notebooks'}: "
+            "name another folder with --results"
+        )
+    kept = results / "profile.yaml"
+    if kept.is_file() and (name := _name_in(kept)) != profile.name:
+        raise RTTError(
+            f"{kept}: these are the results of profile {name}, not of {profile.name}: "
+            "name another folder with --results"
+        )
+
+
+def _name_in(profile_file: Path) -> str | None:
+    try:
+        tree = yaml.safe_load(profile_file.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise RTTError(f"{profile_file}: not a profile: remove it, or name another folder with --results") from error
+    return tree.get("name") if isinstance(tree, dict) else None
 
 
 def _threads(profile: Profile) -> int:
@@ -114,11 +164,6 @@ def _threads(profile: Profile) -> int:
 
 
 def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, threads: int) -> None:
-    reason = state.lack(notebook.stem, wanted)
-    if reason is None:
-        print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
-        return
-    print(f"{notebook.stem}: running ({reason})", flush=True)
     state.start(notebook.stem, wanted)
     began = time.monotonic()
     execute(notebook, state.results, threads)
@@ -171,7 +216,6 @@ def record_time(results: Path, stem: str, seconds: float) -> None:
 def execute(notebook: Notebook, results: Path, threads: int) -> None:
     """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     folder = results / "notebooks"
@@ -193,7 +237,7 @@ def execute(notebook: Notebook, results: Path, threads: int) -> None:
                     start_timeout=300,
                     coalesce_streams=True,
                 )
-        except (PapermillExecutionError, DeadKernelError) as error:
+        except (PapermillExecutionError, RuntimeError) as error:  # the second: a kernel that died, or did not start
             _save_executed(partial, failed)
             raise NotebookFailed(f"{notebook.stem}: {_cause(error, notebook)}\n  see {failed}") from error
     _save_executed(partial, folder / notebook.path.name)
@@ -267,10 +311,13 @@ def _follow(sidecar: Path, done: threading.Event) -> None:
 
 def _cause(error: Exception, notebook: Notebook) -> str:
     """One line: which cell of the source notebook failed, and why."""
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    if not isinstance(error, PapermillExecutionError):
+    if isinstance(error, DeadKernelError):
         return "the kernel died (out of memory, perhaps)"
+    if not isinstance(error, PapermillExecutionError):
+        return f"its kernel did not start ({error}): does `{sys.executable} -m ipykernel_launcher` run?"
     sources = ["".join(cell["source"]) for cell in notebook.content["cells"]]
     cell = sources.index(error.source) + 1 if error.source in sources else error.cell_index + 1
     reason = (error.evalue or "").strip().splitlines() or ["no message"]

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rtt_lib.pipeline import Step
+from rtt_lib import doctor
+from rtt_lib.pipeline import RESULTS, Step
 from rtt_lib.profile import Profile
-from rtt_lib.train import text_runs
-from rtt_lib.train.text_runs import GPUS_PER_MACHINE
+
+if TYPE_CHECKING:
+    from rtt_lib.train.text_runs import TextRunSpec
 
 BYTES_PER_WEIGHT = 2  # bf16, as hubs have it
 OWN_BYTES = 4  # policies are trained and saved in float32
 IN_CHECKPOINT = 3  # weights and Adam's two moments
-LOCAL_MODELS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions of weights; neither needs a hub
+OWN_WEIGHTS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions, of models whose names do not say so
 
 
-def describe(profile: Profile, steps: Sequence[Step], results: Path, overrides: Sequence[str] = ()) -> str:
-    """The plan as text, one section a heading; `overrides`: what `--set` changed in the profile."""
+def describe(
+    profile: Profile, steps: Sequence[Step], results: Path, overrides: Sequence[str] = (), typed: str | None = None
+) -> str:
+    """The plan as text, one section a heading.
+
+    overrides: what `--set` changed in the profile; typed: how the profile was named, where that is by a path.
+    """
     sections = {
         "Notebooks": [_step_line(step) for step in steps],
-        "Launch commands": launch_commands(profile, results, overrides),
+        "Launch commands": launch_commands(profile, results, overrides, typed),
         "Models": models(profile),
         "Data": [_data_line(profile)],
         "Machine": machine(profile),
-        "Missing here": [*missing(profile), *missing_discriminators(profile, results)] or ["nothing"],
+        "Missing here": missing(profile, results, typed) or ["nothing"],
     }
     blocks = [f"{profile.name}: {profile.about}"]
     blocks += [f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items() if lines]
@@ -40,27 +48,48 @@ def _step_line(step: Step) -> str:
     return f"{step.notebook.stem:28} {'done' if step.reason is None else f'would run ({step.reason})'}"
 
 
-def launch_commands(profile: Profile, results: Path, overrides: Sequence[str] = ()) -> list[str]:
+def launch_commands(
+    profile: Profile, results: Path, overrides: Sequence[str] = (), typed: str | None = None
+) -> list[str]:
     """What to start, in order; a profile that needs no GPU is one process and needs none of it.
 
-    With more GPUs than one machine has, each training is started on all of them, MACHINE_RANK counting from 0.
+    `rtt run` starts the trainings itself, unless they need more GPUs than one machine has.
     """
     compute = profile.compute
     if not compute.policy_gpus:
         return []
+    from rtt_lib.train import text_runs  # slow to import
+
     commands = []
     if compute.judge_gpus and compute.judge_model:
         commands.append(_judge_command(compute.judge_model, compute.judge_gpus, compute.judge_url))
     if compute.vllm == "server":
         commands.append(f"trl vllm-serve --model {profile.policy.model}")
     results = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
-    runs = text_runs.plan(profile, list(profile.experiments), results)
-    commands += [text_runs.command_line(profile, spec, results, overrides) for spec in runs]
+    named = _as_typed(profile, typed)
+    if compute.policy_gpus > text_runs.GPUS_PER_MACHINE:
+        commands.append(
+            "# each of these on every machine: MACHINE_RANK is its number from 0, MAIN_IP the address of number 0"
+        )
+        commands += [text_runs.command_line(named, run, results, overrides) for run in _text_runs(profile, results)]
     changed = [word for override in overrides for word in ("--set", override)]
-    return [*commands, shlex.join(["rtt", "run", profile.name, "--results", str(results), *changed])]
+    return [*commands, shlex.join(["rtt", "run", named.name, "--results", str(results), *changed])]
+
+
+def _as_typed(profile: Profile, typed: str | None) -> Profile:
+    """For commands to copy: the name of a profile that was given as a path is in no folder of profiles."""
+    return replace(profile, name=typed or profile.name)
+
+
+def _text_runs(profile: Profile, results: Path) -> list[TextRunSpec]:
+    from rtt_lib.train import text_runs  # slow to import
+
+    return text_runs.plan(profile, list(profile.experiments), results)
 
 
 def _judge_command(model: str, gpus: int, url: str | None) -> str:
+    from rtt_lib.train.text_runs import GPUS_PER_MACHINE  # slow to import
+
     port = urlsplit(url or "").port or 8000
     copies = f" --data-parallel-size {gpus // GPUS_PER_MACHINE}" if gpus > GPUS_PER_MACHINE else ""
     return f"vllm serve {model} --tensor-parallel-size {min(GPUS_PER_MACHINE, gpus)}{copies} --port {port}"
@@ -69,7 +98,7 @@ def _judge_command(model: str, gpus: int, url: str | None) -> str:
 def weights(model: str) -> float | None:
     """Billions of weights as the model's name states them; None where it does not."""
     found = re.search(r"(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", model)
-    return LOCAL_MODELS.get(model, float(found.group(1)) if found else None)
+    return OWN_WEIGHTS.get(model, float(found.group(1)) if found else None)
 
 
 def models(profile: Profile) -> list[str]:
@@ -87,7 +116,8 @@ def _size(model: str) -> str:
 def _data_line(profile: Profile) -> str:
     data = profile.data
     where = data.path or {"micro": "made on the spot", "composed": "ships with the package"}.get(data.source, "the hub")
-    return f"{data.source}: {where}; {data.train_prompts} training prompts"
+    prompts = f"; {data.train_prompts} training prompts" if data.source != "micro" else ""
+    return f"{data.source}: {where}{prompts}"
 
 
 def arms_trained(profile: Profile) -> int:
@@ -129,26 +159,36 @@ def _memory(profile: Profile) -> list[str]:
     return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
 
 
-def missing_discriminators(profile: Profile, results: Path) -> list[str]:
+def missing(profile: Profile, results: Path, typed: str | None = None) -> list[str]:
+    """What the profile needs and is not here, in the doctor's words."""
+    lacks = doctor.lacking(profile, doctor.Present())
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free < disk_needed(profile):
+        lacks.append(f"disk: {free:.0f} GB are free")
+    return [*lacks, *_missing_discriminators(profile, results, typed)]
+
+
+def _missing_discriminators(profile: Profile, results: Path, typed: str | None) -> list[str]:
     """Those that RL needs and nobody ships: a profile on text does not train them itself."""
     if profile.data.source == "micro":
         return []
-    runs = text_runs.plan(profile, list(profile.experiments), results)
-    needed = {run.discriminator: run.arm.relevance == "greedy" for run in runs if run.discriminator}
+    from rtt_lib.train import text_runs  # slow to import
+
+    needed = {run.discriminator: run.arm.relevance == "greedy" for run in _text_runs(profile, results)}
     return [
-        f"no discriminator in {folder}: {text_runs.how_to_get_one(profile, greedy)}"
-        for folder, greedy in sorted(needed.items())
-        if not text_runs.weight_files(folder)
+        f"no discriminator in {folder}: {text_runs.how_to_get_one(_as_typed(profile, typed), greedy)}"
+        + _folder_to_give(profile, folder, greedy)
+        for folder, greedy in needed.items()
+        if folder and not text_runs.weight_files(folder)
     ]
 
 
-def missing(profile: Profile) -> list[str]:
-    """What this machine lacks for the profile, in the doctor's words."""
-    from rtt_lib import doctor
+def _folder_to_give(profile: Profile, folder: str, greedy: bool) -> str:
+    """To the training command, which by itself puts a discriminator among the results under the profile's name."""
+    from rtt_lib.train.text_runs import own_folder, with_greedy_labels  # slow to import
 
-    present = {finding.name for finding in doctor.diagnose() if finding.state == "ok"}
-    gpus = len(doctor.gpu_names()) if "GPU" in present else 0
-    benchmarks = Path(os.environ.get("RTT_TEST_DATA", "-"), "benchmarks").is_dir()
-    lacks = doctor.lacks(profile, present, gpus, benchmarks)
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
-    return lacks + ([f"disk: {free:.0f} GB are free"] if free < disk_needed(profile) else [])
+    own = own_folder(profile, RESULTS / profile.name)
+    usual = with_greedy_labels(own) if greedy else own
+    if Path(folder).resolve() == usual.resolve():
+        return ""
+    return f"; give text_training the folder {folder} after the profile"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
+import os
 import re
-import sys
-import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import yaml
+from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
+from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
 WORLDS = ("L", "S", "M", "U")  # of the micro world: local, sparse, mixed, unequal lengths
 SOFT_SOURCES = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
 CONSTRUCTED = ("micro", "composed")  # for their prompts rules can write responses that satisfy everything
+BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
+NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub's nor a folder
+# What nothing reads where data.source is micro.
+UNREAD_IN_MICRO = {
+    "data.train_prompts": "a run trains on rl.steps x rl.prompts_per_step prompts",
+    "policy.lora_rank": "all weights of the micro policy are trained",
+    "discriminator.checkpoint": "notebook 03 trains the discriminators",
+    "evaluation.benchmarks": "no benchmark is in its language",
+}
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -136,51 +141,21 @@ class Profile:
     compute: Compute = field(default_factory=Compute)
 
 
-Keys = tuple[str, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `1e-6` is a number, `off` is a word, and a key written twice is an error."""
-
-    yaml_implicit_resolvers: dict = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            problem = None if isinstance(key, yaml.ScalarNode) else "a key must be a word"
-            if problem is None and key.value in seen:
-                problem = f"key '{key.value}' stands twice"
-            if problem:
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|false", "tf"),
-    ("null", r"null|~|", "n~\0"),
-    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
-
-
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
     """Read and check a profile.
 
     path_or_name: `micro` is `params/micro.yaml` of this repository (or of the current folder); anything with a
     folder or a `.yaml` ending is a path. overrides: dotted keys with YAML values, `{"rl.steps": "20"}`.
-    A relative `data.path` or `data.responses` is relative to the profile's folder; in an override they and a folder
-    named as `policy.model` are to the current one.
+    A relative `data.path` or `data.responses` is relative to the profile's folder, and so is a folder named as
+    `policy.model` or `discriminator.model` (or to the repository); in an override all are to the current folder.
     """
     path = find_profile(path_or_name)
-    tree, where = _read(path)
+    tree, where = read(path)
     _anchor_paths(tree, path.parent)
     for key, text in (overrides or {}).items():
         _override(tree, where, key, text)
     tree.setdefault("name", path.stem)
-    profile = _build(Profile, tree, (), where)
+    profile = build(Profile, tree, (), where)
     _Checks(profile, where).run()
     return profile
 
@@ -198,7 +173,7 @@ def find_profile(path_or_name: str | Path) -> Path:
         if (folder / f"{text}.yaml").is_file():
             return folder / f"{text}.yaml"
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise RTTError(f"no profile '{text}' in {folders[0]}{_nearest(text, known)}; there are: {', '.join(known)}")
+    raise RTTError(f"no profile '{text}' in {folders[0]}{nearest(text, known)}; there are: {', '.join(known)}")
 
 
 def _expanded(text: str) -> Path:
@@ -211,148 +186,37 @@ def _expanded(text: str) -> Path:
         raise RTTError(f"{text!r}: {error}") from error
 
 
-def _read(path: Path) -> tuple[dict, dict[Keys, str]]:
-    """The YAML as plain values, and for every key the place to name in a message (`file:line`)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RTTError(f"{path}: cannot be read ({error})") from error
-    tree = _parse(text, str(path))
-    if not isinstance(tree, dict):
-        raise RTTError(f"{path}: expected keys and values, found {_kind(tree)}")
-    where: dict[Keys, str] = {(): str(path)}
-    _places(yaml.compose(text, _Loader), (), str(path), where)
-    return tree, where
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # a SafeLoader: it makes plain values only
-    except (
-        yaml.YAMLError,
-        RecursionError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # All but the first two: a tag that misfits its value.
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise RTTError(f"{source}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
-
-
-def _places(node: yaml.Node, keys: Keys, source: str, where: dict[Keys, str], depth: int = 3) -> None:
-    """Fill `where` from the node tree; a profile is three levels deep, so an alias to itself ends as well."""
-    if isinstance(node, yaml.MappingNode) and depth:
-        for key, value in node.value:
-            where[(*keys, key.value)] = f"{source}:{key.start_mark.line + 1}"
-            _places(value, (*keys, key.value), source, where, depth - 1)
-
-
 def _anchor_paths(tree: dict, folder: Path) -> None:
     data = tree.get("data")
     for key in ("path", "responses"):
         if isinstance(data, dict) and isinstance(data.get(key), str):
             data[key] = str((folder / _expanded(data[key])).resolve())
+    for section in ("policy", "discriminator"):
+        branch = tree.get(section)
+        if isinstance(branch, dict) and isinstance(branch.get("model"), str):
+            branch["model"] = _model_at(branch["model"], folder, REPOSITORY)
+
+
+def _model_at(name: str, *folders: Path) -> str:
+    """The absolute path of a model's folder or file, since notebooks run elsewhere; any other name as it is."""
+    if not name or name in NAMED_MODELS:
+        return name
+    paths = [folder / _expanded(name) for folder in folders]
+    found = [path for path in paths if os.path.exists(path)]  # unlike Path.exists, no error for a long name
+    if found or name.startswith((".", "/", "~")):
+        return str((found or paths)[0].resolve())
+    return name
 
 
 def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> None:
     """Set one dotted key to a YAML value."""
-    keys = tuple(dotted.split("."))
     source = f"--set {dotted}={text}"
-    branch = tree
-    for depth, key in enumerate(keys[:-1], 1):
-        branch = branch.setdefault(key, {})
-        if not isinstance(branch, dict):
-            raise RTTError(f"{source}: {'.'.join(keys[:depth])} has no keys below it")
-        where.setdefault(keys[:depth], source)
-    value = _parse(text, source)
-    local = dotted in ("data.path", "data.responses")
-    if isinstance(value, str) and (local or (dotted == "policy.model" and _expanded(value).exists())):
+    value = parse(text, source)
+    if isinstance(value, str) and dotted in ("data.path", "data.responses"):
         value = str(_expanded(value).resolve())
-    branch[keys[-1]] = value
-    where[keys] = source
-
-
-def _place(keys: Keys, where: Mapping[Keys, str]) -> str:
-    """`file:line: dotted.key`, the line of the nearest key that is written."""
-    at = next(where[keys[:end]] for end in range(len(keys), -1, -1) if keys[:end] in where)
-    return f"{at}: {'.'.join(keys)}" if keys else at
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _build(cls: type, tree: Any, keys: Keys, where: Mapping[Keys, str]) -> Any:
-    """An instance of a dataclass from a mapping: every key known, every type right, nothing converted silently."""
-    if not isinstance(tree, dict):
-        raise RTTError(f"{_place(keys, where)}: expected keys and values, found {_kind(tree)}")
-    hints = get_type_hints(cls)
-    for key in tree:
-        if key not in hints:
-            near = _nearest(str(key), hints)
-            raise RTTError(f"{_place((*keys, str(key)), where)}: unknown key{near} (known: {', '.join(hints)})")
-    for entry in fields(cls):
-        if entry.name not in tree and entry.default is MISSING and entry.default_factory is MISSING:
-            raise RTTError(f"{_place(keys, where)}: the key '{entry.name}' is missing")
-    return cls(**{key: _convert(hints[key], value, (*keys, key), where) for key, value in tree.items()})
-
-
-def _convert(hint: Any, value: Any, keys: Keys, where: Mapping[Keys, str]) -> Any:
-    """The value as the annotation wants it, or an error naming the key."""
-    origin, args = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _build(hint, value, keys, where)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _convert(args[0], value, keys, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(args[0], item, keys, where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _convert(args[1], item, (*keys, str(key)), where) for key, item in value.items()}
-    if origin is Literal and isinstance(value, str):
-        if value in args:
-            return value
-        near = _nearest(value, args)
-        raise RTTError(f"{_place(keys, where)}: '{value}' is not one of {', '.join(args)}{near}")
-    if hint is float and type(value) in (int, float):
-        if abs(value) > sys.float_info.max:
-            raise RTTError(f"{_place(keys, where)}: must be finite, found {str(value)[:20]}")
-        return float(value)
-    if hint is type(value):
-        return value
-    hint_name = _EXPECTED[origin or hint]
-    raise RTTError(f"{_place(keys, where)}: expected {hint_name}, found {_kind(value)}{_mend(hint, value)}")
-
-
-_EXPECTED = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    tuple: "a list, [a, b]",
-    dict: "keys and values",
-    Literal: "text",
-}
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "", int: "the whole number ", float: "the number ", str: "the text ", list: "a list ", dict: "keys "}
-    if value is None:
-        return "nothing"
-    shown = str(value).lower() if isinstance(value, bool) else repr(list(value) if isinstance(value, dict) else value)
-    return names.get(type(value), f"a {type(value).__name__} ") + shown[:80]
-
-
-def _mend(hint: Any, value: Any) -> str:
-    if hint in (int, float) and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?", value):
-        return " (write it without quotes)"
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return f" (write {int(value)})"
-    return ""
+    elif isinstance(value, str) and dotted in ("policy.model", "discriminator.model"):
+        value = _model_at(value, Path.cwd())
+    put(tree, where, dotted, value, source)
 
 
 @dataclass(frozen=True)
@@ -366,24 +230,21 @@ class _Checks:
         self.ranges()
         self.sizes()
         self.source()
+        self.models()
+        self.unread()
+        self.evaluation()
         self.judge()
         for name, experiment in self.profile.experiments.items():
             self.experiment(name, experiment)
 
     def require(self, holds: bool, dotted: str, message: str) -> None:
         if not holds:
-            raise RTTError(f"{_place(tuple(dotted.split('.')), self.where)}: {message}")
-
-    def value(self, dotted: str) -> Any:
-        value = self.profile
-        for key in dotted.split("."):
-            value = getattr(value, key)
-        return value
+            raise RTTError(f"{place(tuple(dotted.split('.')), self.where)}: {message}")
 
     def ranges(self) -> None:
         for names, holds, says in _RANGES:
             for dotted in names.split():
-                value = self.value(dotted)
+                value = _value(self.profile, dotted)
                 self.require(value is None or holds(value), dotted, f"must be {says}, found {value}")
         name = self.profile.name
         self.require(
@@ -439,6 +300,33 @@ class _Checks:
             else f"no such file: {data.responses} (rtt_lib.relevance.llm_corpus leaves one)",
         )
 
+    def models(self) -> None:
+        for dotted in ("policy.model", "discriminator.model"):
+            model = _value(self.profile, dotted)
+            self.require(not os.path.isabs(model) or os.path.exists(model), dotted, f"no such folder or file: {model}")
+
+    def unread(self) -> None:
+        """A resolved profile names every key, so only what differs from its default was meant to have an effect."""
+        default = Profile("", "", Data("micro"), Policy("micro"), Discriminator("micro"), RL(steps=1))
+        for dotted, instead in UNREAD_IN_MICRO.items():
+            as_default = _value(self.profile, dotted) == _value(default, dotted)
+            micro = self.profile.data.source == "micro"
+            self.require(not micro or as_default, dotted, f"has no effect in the micro world: {instead}; remove it")
+
+    def evaluation(self) -> None:
+        evaluation = self.profile.evaluation
+        self.require(
+            bool(evaluation.prompts) or self.profile.data.source != "micro" or not self.profile.experiments,
+            "evaluation.prompts",
+            "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
+        )
+        self.unique("evaluation.benchmarks", evaluation.benchmarks)
+        for name in evaluation.benchmarks:
+            near = nearest(name, BENCHMARKS)
+            self.require(
+                name in BENCHMARKS, "evaluation.benchmarks", f"'{name}' is not one of {', '.join(BENCHMARKS)}{near}"
+            )
+
     def judge(self) -> None:
         source = self.profile.data.source
         self.require(
@@ -481,13 +369,11 @@ class _Checks:
             self.require(world in WORLDS, dotted, f"'{world}' is not one of {', '.join(WORLDS)}")
 
     def arms(self, dotted: str, arms: tuple[str, ...]) -> None:
-        if importlib.util.find_spec("rtt_lib.train.arms") is None:
-            return
         from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
 
         has_responses = self.profile.data.responses is not None
         for arm in arms:
-            near = _nearest(arm, ARMS)
+            near = nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
             self.require(
                 ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED or has_responses,
@@ -495,6 +381,19 @@ class _Checks:
                 f"'{arm}' learns from responses: rules write them for {' and '.join(CONSTRUCTED)}, for other sources "
                 "name a strong LLM's as data.responses",
             )
+            self.require(
+                ARMS[arm].scheme != "released" or self.profile.data.source == "micro",
+                dotted,
+                f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of text "
+                "differ: leave it to a profile of the micro world",
+            )
+
+
+def _value(profile: Profile, dotted: str) -> Any:
+    value: Any = profile
+    for key in dotted.split("."):
+        value = getattr(value, key)
+    return value
 
 
 _RANGES = (

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import warnings
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,10 @@ PACKAGE = Path(__file__).resolve().parent
 OWN_FILES = {"state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"}
 # Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
 DRAWN = ("tables/", "figures/")
+# What a run can resume from.
+RESUMABLE = re.compile(r"checkpoint-.*|attempt")
 # Names of files and folders that are no results: hidden ones, what a run can resume from, and how long it took.
-PASSING = re.compile(r"\..*|checkpoint-.*|attempt|timing\.json")
+PASSING = re.compile(rf"\..*|{RESUMABLE.pattern}|timing\.json")
 
 Stamp = tuple[int, int]  # size, modification time in ns
 
@@ -49,7 +54,7 @@ def discover(folder: Path) -> list[Notebook]:
         raise RTTError(f"{folder}: no notebooks named NN_*.ipynb here")
     notebooks: list[Notebook] = []
     for path in paths:
-        content = read_json(path)
+        content = _read_notebook(path)
         earlier = [notebook.stem for notebook in notebooks]
         needs = _needs(content, earlier, path)
         for stem in needs:
@@ -57,6 +62,28 @@ def discover(folder: Path) -> list[Notebook]:
                 raise RTTError(f"{path}: metadata rtt.needs names '{stem}', which is no notebook before it")
         notebooks.append(Notebook(path, tuple(needs), content))
     return notebooks
+
+
+def _read_notebook(path: Path) -> dict:
+    """A notebook of format 4, with every cell's source and metadata in place."""
+    import nbformat  # slow to import
+
+    content = read_json(path)
+    try:
+        if content.get("nbformat") != 4:
+            raise ValueError("not of format 4")
+        with warnings.catch_warnings(action="ignore"):  # an id twice or none at all: mended in the copy
+            nbformat.validate(deepcopy(content))
+    except (nbformat.ValidationError, AssertionError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        # All but the first: what is so far from a notebook that the validator itself stumbles.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        match list(getattr(error, "relative_path", ())):
+            case ["cells", number, *_]:
+                reason = f"cell {number + 1}: {reason}"
+        raise RTTError(
+            f"{path}: not a notebook that can be run ({reason[:200]}); open and save it in JupyterLab"
+        ) from error
+    return content
 
 
 def _needs(content: Any, earlier: list[str], path: Path) -> list[str]:
@@ -100,7 +127,7 @@ def _files_below(path: Path) -> list[Path]:
 
 
 def source_digest(notebook: Notebook) -> str:
-    cells = notebook.content.get("cells", [])
+    cells = notebook.content["cells"]
     return digest([[cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])] for cell in cells])
 
 
@@ -115,7 +142,7 @@ class State:
         return self.folder / f"{stem}.json"
 
     def record_of(self, stem: str) -> dict | None:
-        return read_json(self.path(stem)) if self.path(stem).is_file() else None
+        return _read_record(self.path(stem), {"fingerprint": str, "outputs": dict, "outcome": str})
 
     def outcome(self, stem: str) -> str | None:
         """Digest of all a notebook wrote when it last finished; its dependants are redone when this changes."""
@@ -126,7 +153,7 @@ class State:
         """Why the notebook has to run; None when it is done and unchanged."""
         record = self.record_of(stem)
         if record is None:
-            return "interrupted" if self._before_path(stem).is_file() else "not run yet"
+            return "interrupted" if self._begun(stem) else "not run yet"
         if record["fingerprint"] != fingerprint:
             return "its inputs changed"
         for name, expected in record["outputs"].items():
@@ -140,21 +167,22 @@ class State:
     def _before_path(self, stem: str) -> Path:
         return self.folder / f"{stem}.started.json"
 
+    def _begun(self, stem: str) -> dict | None:
+        """What was there when an attempt began that has not finished."""
+        return _read_record(self._before_path(stem), {"fingerprint": str, "files": dict})
+
     def start(self, stem: str, fingerprint: str) -> None:
         """Note the files there before the first attempt, so that what a killed attempt wrote is counted too."""
-        path = self._before_path(stem)
-        if path.is_file() and read_json(path)["fingerprint"] == fingerprint:
+        if (self._begun(stem) or {}).get("fingerprint") == fingerprint:
             return
-        write_json(path, {"fingerprint": fingerprint, "files": snapshot(self.results)})
+        write_json(self._before_path(stem), {"fingerprint": fingerprint, "files": snapshot(self.results)})
 
     def finish(self, stem: str, fingerprint: str, always: Iterable[str]) -> None:
         """Record what the notebook wrote since its start, and remove its tables and figures that it no longer makes."""
-        before = {name: tuple(stamp) for name, stamp in read_json(self._before_path(stem))["files"].items()}
         now = snapshot(self.results)
         others = self._others(stem)
         # A file of another notebook is taken over only if this attempt rewrote it after that one had finished.
-        written = [name for name, stamp in now.items() if before.get(name) != stamp]
-        written = [name for name in written if file_digest(self.results / name) != others.get(name)]
+        written = [n for n in self._written(stem, now) if file_digest(self.results / n) != others.get(n)]
         names = sorted({*written, *self._reused(stem, now), *always})
         outputs = {name: file_digest(self.results / name) for name in names}
         self._remove_stale(stem, outputs)
@@ -163,17 +191,44 @@ class State:
         write_json(self.path(stem), record)
         self._before_path(stem).unlink()
 
+    def clear_unrecorded(self) -> None:
+        """Results that came without records, as in a clone: nobody knows which tables are still made, so all go.
+
+        Runs, responses and discriminators stay: they are looked at before they are used.
+        """
+        ours = (self.results / "profile.yaml").is_file() and any(self.results.glob("notebooks/[0-9][0-9]_*.ipynb"))
+        if ours and not any(self.folder.glob("*.json")):
+            for name in DRAWN:
+                shutil.rmtree(self.results / name, ignore_errors=True)
+
     def forget(self, stem: str) -> None:
-        """Remove a notebook's record and all it wrote, so that it starts from nothing."""
-        for name in (self.record_of(stem) or {"outputs": {}})["outputs"]:
+        """Remove a notebook's record, all it wrote and what an interrupted attempt left: it starts from nothing."""
+        names = {*(self.record_of(stem) or {"outputs": {}})["outputs"], *self._left_by_an_attempt(stem)}
+        for name in names:
             (self.results / name).unlink(missing_ok=True)
+        if self._begun(stem):
+            for folder in [path for path in self.results.rglob("*") if RESUMABLE.fullmatch(path.name)]:
+                shutil.rmtree(folder, ignore_errors=True)
         self.path(stem).unlink(missing_ok=True)
         self._before_path(stem).unlink(missing_ok=True)
 
+    def _left_by_an_attempt(self, stem: str) -> list[str]:
+        """What was written since an attempt began that did not finish, but for what finished notebooks wrote."""
+        if not self._begun(stem):
+            return []
+        others = self._others(stem)
+        return [name for name in self._written(stem, snapshot(self.results)) if name not in others]
+
+    def _written(self, stem: str, now: dict[str, Stamp]) -> list[str]:
+        """The files that differ from those there before the first attempt."""
+        before = self._begun(stem)["files"]
+        return [name for name, stamp in now.items() if before.get(name) != list(stamp)]
+
     def _records(self, stem: str) -> dict[Path, dict]:
         """The records of all notebooks but this one."""
-        paths = (path for path in sorted(self.folder.glob("*.json")) if not path.name.endswith(".started.json"))
-        return {path: read_json(path) for path in paths if path != self.path(stem)}
+        paths = [path for path in sorted(self.folder.glob("*.json")) if not path.name.endswith(".started.json")]
+        records = {path: self.record_of(path.stem) for path in paths if path != self.path(stem)}
+        return {path: record for path, record in records.items() if record}
 
     def _others(self, stem: str) -> dict[str, str]:
         return {name: value for record in self._records(stem).values() for name, value in record["outputs"].items()}
@@ -193,6 +248,16 @@ class State:
         for name in (self.record_of(stem) or {"outputs": {}})["outputs"]:
             if name not in outputs and name.startswith(DRAWN):
                 (self.results / name).unlink(missing_ok=True)
+
+
+def _read_record(path: Path, keys: dict[str, type]) -> dict | None:
+    """A record of ours; None where there is none, or one that something else has damaged: then it is made anew."""
+    try:
+        record = read_json(path) if path.is_file() else None
+    except RTTError:
+        return None
+    whole = isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in keys.items())
+    return record if whole else None
 
 
 def snapshot(results: Path) -> dict[str, Stamp]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_pipeline import write_notebook
 
-from rtt_lib import cli, pipeline
+from rtt_lib import cli, pipeline, plan
 from rtt_lib.errors import RTTError
-from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, weights
+from rtt_lib.pipeline import RESULTS
+from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, missing, weights
 from rtt_lib.profile import load_profile
 
 PROFILE = """\
@@ -22,6 +25,12 @@ policy: {model: micro, pretrain_steps: 1}
 discriminator: {model: micro}
 rl: {steps: 2}
 """
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """No test waits for a hub."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture
@@ -61,12 +70,13 @@ def listed(text: str) -> list[str]:
         (["run", "{profile}", "--set", "rl.steps=many"], "rl.steps"),
         (["run", "{profile}", "--set", "rl.steps"], "--set rl.steps: expected key=value"),
         (["run", "{profile}", "--only", "77", "--dry-run"], "--only 77: no such notebook"),
+        (["run", "{profile}", "--only", ","], "--only ',': names no notebook; expected numbers"),
+        (["run", "{profile}", "--only", ""], "--only '': names no notebook; expected numbers"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_runs(words, message, profile_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pipeline, "RESULTS", tmp_path / "results")
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "01_x.ipynb").write_text('{"cells": [], "metadata": {}}')
+    write_notebook(tmp_path / "notebooks", "01_x", "", [])
     monkeypatch.setattr(pipeline, "NOTEBOOKS", tmp_path / "notebooks")
     assert cli.main([word.format(profile=profile_file) for word in words]) == 2
     said = capsys.readouterr()
@@ -88,8 +98,16 @@ def test_a_full_disk_is_a_message(profile_file, tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "/results/tables/x.csv")
 
     monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(plan, "missing", lambda *_, **__: [])
     assert cli.main(["run", str(profile_file), "--results", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "rtt: /results/tables/x.csv: No space left on device\n"
+
+
+def test_what_is_missing_is_said_at_the_start(profile_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "missing", lambda *_, **__: ["SmolLM2"])
+    monkeypatch.setattr(pipeline, "run", lambda *_, **__: tmp_path / "index.html")
+    assert cli.main(["run", str(profile_file), "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "rtt: missing here: SmolLM2\n"
 
 
 def test_options_reach_the_pipeline(profile_file, tmp_path, monkeypatch, capsys):
@@ -100,10 +118,38 @@ def test_options_reach_the_pipeline(profile_file, tmp_path, monkeypatch, capsys)
         return tmp_path / "index.html"
 
     monkeypatch.setattr(pipeline, "run", record)
-    words = ["--only", "04,05", "--set", "rl.steps=3", "rl.beta=0", "--force", "--results", str(tmp_path)]
+    words = ["--only", "04, 05,", "--set", "rl.steps=3", "rl.beta=0", "--force", "--results", str(tmp_path)]
     assert cli.main(["run", str(profile_file), *words]) == 0
     assert seen == {"steps": 3, "beta": 0.0, "results": tmp_path, "only": ["04", "05"], "force": True}
     assert f"site:    {tmp_path / 'index.html'}" in capsys.readouterr().out
+
+
+def test_changed_values_do_not_touch_the_results_of_the_profile(profile_file, tmp_path, monkeypatch, capsys):
+    """Their folder is the same whenever the same values are changed, in any order."""
+    monkeypatch.setattr(pipeline, "RESULTS", tmp_path)
+    seen = []
+    monkeypatch.setattr(pipeline, "run", lambda profile, results, *_, **__: seen.append(results) or results)
+    for words in ([], ["--set", "rl.steps=3", "rl.beta=0"], ["--set", "rl.beta=0", "--set", "rl.steps=3"]):
+        assert cli.main(["run", str(profile_file), *words]) == 0
+    assert seen[0] == tmp_path / "tiny" and seen[1] == seen[2] != seen[0]
+    assert seen[1].parent == tmp_path and re.fullmatch(r"tiny-[0-9a-f]{6}", seen[1].name)
+    assert cli.main(["run", str(profile_file), "--set", "rl.steps=3", "--results", str(tmp_path / "mine")]) == 0
+    assert seen[3] == tmp_path / "mine"
+    capsys.readouterr()
+    assert cli.main(["run", str(profile_file), "--set", "rl.steps=4", "--dry-run"]) == 0
+    assert re.match(rf"results: {tmp_path}/tiny-[0-9a-f]{{6}}\n", capsys.readouterr().out)
+
+
+def test_a_dry_run_says_what_force_would_redo(profile_file, tmp_path, capsys):
+    for stem in ("01_a", "02_b"):
+        write_notebook(tmp_path / "notebooks", stem, "", [])
+    words = ["run", str(profile_file), "--results", str(tmp_path / "results")]
+    words += ["--notebooks", str(tmp_path / "notebooks"), "--dry-run", "--force"]
+    assert cli.main([*words, "--only", "02"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "would run" in line]
+    assert line.split() == ["02_b", "would", "run", "(from", "nothing)"]
+    assert cli.main(words) == 0 and capsys.readouterr().out.count("would run (from nothing)") == 2
+    assert not (tmp_path / "results").exists()
 
 
 def test_interrupting_says_how_to_go_on(profile_file, monkeypatch, capsys):
@@ -125,7 +171,8 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
     profile = load_profile("paper-qwen3-4b")
     results, changed = Path("results/paper-qwen3-4b"), ["rl.steps=7"]
     text = describe(profile, [], results, changed)
-    judge, *training, last = launch_commands(profile, results, changed)
+    judge, how, *training, last = launch_commands(profile, results, changed)
+    assert how.startswith("# each of these on every machine: MACHINE_RANK is its number from 0, MAIN_IP")
     assert judge.startswith("vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --data-parallel-size 4")
     assert judge.endswith("--port 8001")
     assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
@@ -141,6 +188,21 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
         "32 for the policy",
     ):
         assert part in text
+
+
+def test_a_profile_given_as_a_path_is_named_so_in_commands():
+    """By its name nothing would be found: it is in no folder of profiles."""
+    profile, results = load_profile("paper-qwen3-4b"), Path("elsewhere")
+    *_, training, last = launch_commands(profile, results, typed="../mine.yaml")
+    assert last == "rtt run ../mine.yaml --results elsewhere" and " ../mine.yaml " in training
+    lack, *_ = [line for line in missing(profile, results, "../mine.yaml") if "no discriminator" in line]
+    assert "llm_corpus ../mine.yaml" in lack
+    assert lack.endswith("give text_training the folder elsewhere/discriminator/Qwen3-4B-Base after the profile")
+    assert "give text_training" not in " ".join(missing(profile, RESULTS / profile.name))
+
+
+def test_one_machine_starts_its_trainings_itself():
+    assert launch_commands(load_profile("smol"), Path("results/smol")) == ["rtt run smol --results results/smol"]
 
 
 def test_a_profile_for_the_cpu_has_nothing_to_launch():
@@ -166,6 +228,6 @@ def test_sizes_are_read_off_the_models_names():
 def test_a_run_that_several_experiments_share_is_counted_once(profile_file):
     core = "  core: {arms: [base, RL-AON, RTT-AON], seeds: [A0, B1], worlds: [L]}\n"
     more = "  more: {arms: [RL-AON, RTT-CSR], seeds: [A0, B1], worlds: [L, U]}\n"
-    profile_file.write_text(f"{PROFILE}experiments:\n{core}{more}")
+    profile_file.write_text(f"{PROFILE}evaluation: {{prompts: 4}}\nexperiments:\n{core}{more}")
     # RL-AON, RTT-AON and RTT-CSR in L, RL-AON and RTT-CSR in U, each twice; the base policy is not trained
     assert arms_trained(load_profile(str(profile_file))) == 2 * 5

@@ -38,14 +38,19 @@ def test_the_micro_profiles_run_where_the_tests_run(offline) -> None:
 
 def test_what_each_profile_needs() -> None:
     def missing(name: str, without: set[str] = frozenset(), gpus: int = 0, data: bool = True) -> list[str]:
-        return doctor.lacks(load_profile(name), EVERYTHING - without, gpus, data)
+        profile = load_profile(name)
+        return doctor.lacks(profile, EVERYTHING - without, gpus, profile.evaluation.benchmarks if data else ())
 
     assert missing("ci", {"hub", "SmolLM2", "NLTK data", "vLLM", "GPU"}, data=False) == []
     assert missing("ci", {"disk"}) == ["disk"]
     assert missing("smol-cpu", {"hub"}) == [], "the file of SmolLM2 stands in for the hub"
     assert missing("smol-cpu", {"SmolLM2"}) == [], "the hub stands in for the file"
     assert missing("smol-cpu", {"SmolLM2", "hub"}) == ["SmolLM2"]
-    assert missing("smol-cpu", {"hub"}, data=False) == ["a hub, or RTT_TEST_DATA, for the benchmarks"]
+    files = "a hub, or their files (README, The environment), for "
+    assert missing("smol-cpu", {"hub"}, data=False) == [f"{files}ifeval, ifbench, muldimif"]
+    assert doctor.lacks(load_profile("smol-cpu"), EVERYTHING - {"hub"}, 0, {"ifeval", "muldimif"}) == [
+        f"{files}ifbench"
+    ]
     assert missing("smol-cpu", {"NLTK data"}) == ["NLTK data"]
     assert missing("smol") == ["1 GPU(s), 0 here"]
     assert missing("smol", gpus=1) == []
@@ -56,6 +61,31 @@ def test_what_each_profile_needs() -> None:
         "64 GPU(s), 63 here",
     ]
     assert missing("paper-qwen3-4b", gpus=64) == []
+
+
+def test_an_empty_folder_of_benchmarks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTT_TEST_DATA", str(tmp_path))
+    (tmp_path / "benchmarks").mkdir()
+    present, profile = EVERYTHING - {"hub", "GPU"}, load_profile("smol-cpu")
+    assert doctor.lacking(profile, present)[0].endswith("for ifeval, ifbench, muldimif")
+    for name in ("ifeval.jsonl", "ifbench.jsonl", "muldimif.json"):
+        (tmp_path / "benchmarks" / name).write_text("{}")
+    assert doctor.lacking(profile, present) == []
+
+
+def test_a_check_is_made_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in the micro world does not wait for a hub that it does not need."""
+    made = []
+
+    def check(name: str) -> Finding:
+        made.append(name)
+        return Finding(name, "lacks" if name == "memory" else "ok", "")
+
+    monkeypatch.setattr(doctor, "CHECKS", {name: lambda name=name: check(name) for name in doctor.CHECKS})
+    monkeypatch.setattr(doctor, "gpu_names", list)
+    assert doctor.lacking(load_profile("ci"), doctor.Present()) == ["memory"]
+    assert sorted(made) == ["GPU", "Python", "disk", "memory", "torch"]
+    assert "hub" in doctor.Present([Finding("hub", "ok", "")]) and "hub" not in made
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from rtt_lib.state import State, discover, library_digest, profile_digest, snaps
 PROFILE = """\
 name: tiny
 about: Three notebooks that count.
-data: {source: micro, train_prompts: 4}
+data: {source: micro}
 policy: {model: micro, pretrain_steps: 1}
 discriminator: {model: micro}
 rl: {steps: 2}
@@ -144,6 +144,20 @@ def test_a_change_in_profile_data_or_library_is_a_change_of_inputs(tmp_path):
     assert library_digest(tmp_path / "package") != first
 
 
+@pytest.mark.parametrize("name", ["mine", "mine-greedy"])
+def test_a_discriminator_trained_anew_is_a_change_of_inputs(tmp_path, name):
+    changed = {"data.source": "composed", "policy.model": "m", "discriminator.model": "owner/mine"}
+    (tmp_path / "tiny.yaml").write_text(PROFILE)
+    profile = load_profile(tmp_path / "tiny.yaml", changed)
+    weights = tmp_path / "discriminator" / name / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    seen = [pipeline.inputs_of(profile, tmp_path)]
+    for content in ("first", "second"):
+        weights.write_text(content)
+        seen.append(pipeline.inputs_of(profile, tmp_path))
+    assert seen[0] != seen[1] != seen[2] and pipeline.inputs_of(profile, tmp_path) == seen[2]
+
+
 def test_only_brings_what_it_needs_and_force_redoes_only_that(house):
     it = house("01_first", "02_second", "03_third")
     assert it.run(only=["02"]) == ["01_first", "02_second"]
@@ -152,12 +166,54 @@ def test_only_brings_what_it_needs_and_force_redoes_only_that(house):
         it.run(only=["09"])
 
 
+def test_source_notebooks_and_the_results_of_another_profile_are_not_overwritten(house):
+    it = house("01_first")
+    before = (it.notebooks / "01_first.ipynb").read_bytes()
+    with pytest.raises(RTTError, match=r"would overwrite their sources in .*notebooks: name another folder"):
+        pipeline.run(load_profile(it.profile_path), it.root, it.notebooks)
+    with pytest.raises(RTTError, match="would overwrite their sources"):
+        pipeline.check_place(load_profile("ci"), pipeline.REPOSITORY, it.notebooks)
+    assert (it.notebooks / "01_first.ipynb").read_bytes() == before
+    it.run()
+    with pytest.raises(RTTError, match=r"profile\.yaml: these are the results of profile tiny, not of other"):
+        it.run({"name": "other"})
+    (it.results / "profile.yaml").write_text("[")
+    with pytest.raises(RTTError, match=r"profile\.yaml: not a profile: remove it"):
+        it.run()
+    assert it.log.read_text() == ""
+
+
 def test_a_table_no_longer_made_is_removed(house):
     it = house("01_first")
     it.run()
     write_notebook(it.notebooks, "01_first", WORK["01_first"].replace("first.csv", "renamed.csv"), [])
     it.run()
     assert [path.name for path in (it.results / "tables").iterdir()] == ["renamed.csv"]
+
+
+def test_in_a_clone_a_table_no_longer_made_is_removed_too(house):
+    it = house("01_first", "03_third")
+    it.run()
+    shutil.rmtree(it.results / "state")  # not published
+    stale = [it.results / name for name in ("tables/stale.csv", "figures/stale.png")]
+    kept = it.results / "runs" / "x" / "log.csv"
+    for path in (*stale, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    it.run(only=["03"])
+    assert all(path.exists() for path in stale), "the other notebooks' tables are all that a part of them has"
+    shutil.rmtree(it.results / "state")
+    assert it.run() == ["01_first", "03_third"]
+    assert not any(path.exists() for path in stale) and kept.exists()
+    assert (it.results / "tables" / "first.csv").is_file()
+
+
+def test_tables_in_a_folder_that_is_not_ours_stay(house):
+    it = house("03_third")
+    (it.results / "tables").mkdir(parents=True)
+    (it.results / "tables" / "mine.csv").write_text("x")
+    it.run()
+    assert (it.results / "tables" / "mine.csv").exists()
 
 
 DRAW = """\
@@ -220,6 +276,13 @@ def test_a_kernel_that_dies_is_a_failure_too(house):
         it.run()
 
 
+def test_so_is_one_that_does_not_start(house, monkeypatch):
+    it = house("01_first")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(pipeline.NotebookFailed, match=r"01_first: its kernel did not start \(.*\): does `.*false -m"):
+        it.run()
+
+
 def test_a_folder_that_jupyterlab_left_is_no_hindrance(house):
     it = house("01_first")
     (it.results / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
@@ -276,6 +339,30 @@ def test_what_a_killed_attempt_wrote_belongs_to_the_notebook(tmp_path):
     assert state.lack("01_first", "abd") == "its inputs changed"
 
 
+def test_forced_it_starts_from_nothing_that_a_killed_attempt_left(tmp_path):
+    state, names = State(tmp_path), ("runs/x/log.csv", "runs/x/attempt/checkpoint-3/model", "runs/y/checkpoint-1/model")
+
+    def put(name: str) -> Path:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        return tmp_path / name
+
+    earlier = put("runs/before/log.csv")
+    state.start("02_second", "abc")
+    state.start("01_first", "abc")
+    other = put("runs/other/log.csv")
+    state.finish("01_first", "abc", always=[])
+    left = [put(name) for name in names]  # by an attempt at the second that is killed
+    state.forget("01_first")
+    assert all(path.is_file() for path in left) and not other.exists()
+    state.start("01_first", "abc")
+    other = put("runs/other/log.csv")
+    state.finish("01_first", "abc", always=[])
+    state.forget("02_second")
+    assert not any(path.exists() for path in left) and earlier.is_file() and other.is_file()
+    assert state.lack("01_first", "abc") is None and state.lack("02_second", "abc") == "not run yet"
+
+
 def test_a_file_rewritten_by_a_later_notebook_changes_hands(tmp_path):
     state, table = State(tmp_path), tmp_path / "tables" / "shared.csv"
     (tmp_path / "tables").mkdir()
@@ -293,6 +380,32 @@ def test_checkpoints_and_our_own_files_are_no_outputs(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert list(snapshot(tmp_path)) == ["runs/arm/log.csv"]
+
+
+@pytest.mark.parametrize("record", ["{}", "[]", "{", '{"fingerprint": "abc", "outputs": [], "outcome": "x"}'])
+def test_a_damaged_record_is_none(tmp_path, record):
+    state = State(tmp_path)
+    for name in ("01_first", "01_first.started"):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / f"{name}.json").write_text(record)
+    assert state.lack("01_first", "abc") == "not run yet" and state.outcome("01_first") is None
+    for stem in ("02_second", "01_first"):
+        state.start(stem, "abc")
+        state.finish(stem, "abc", always=[])
+        assert state.lack(stem, "abc") is None
+    (tmp_path / "state" / "01_first.json").write_text(record)
+    state.forget("01_first")
+    assert state.lack("01_first", "abc") == "not run yet"
+
+
+@pytest.mark.parametrize("key", ["source", "metadata", "cell_type"])
+def test_a_cell_that_is_none_is_named(tmp_path, key):
+    path = write_notebook(tmp_path, "01_first", "", [])
+    content = json.loads(path.read_text())
+    del content["cells"][-1][key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RTTError, match=r"01_first\.ipynb: not a notebook that can be run \(cell 4: "):
+        discover(tmp_path)
 
 
 def test_dependencies_are_checked_and_default_to_everything_before(tmp_path):
@@ -356,6 +469,21 @@ def test_the_manifest_says_with_what_and_nothing_private(tmp_path, monkeypatch):
     assert collected["git"] == {"commit": None, "dirty": None}  # no checkout there
     text = json.dumps(collected)
     assert "hf_secret" not in text and platform.node() not in text
+
+
+def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):
+    it, commits = house("01_first"), iter("abc")
+    monkeypatch.setattr(manifest, "git_state", lambda repository: {"commit": next(commits), "dirty": False})
+    execute = pipeline.execute
+
+    def then_commit(*arguments):
+        execute(*arguments)
+        next(commits)  # somebody commits while the notebook runs
+
+    monkeypatch.setattr(pipeline, "execute", then_commit)
+    for _ in range(2):  # the second time there is nothing to do
+        it.run()
+        assert json.loads((it.results / "manifest.json").read_text())["git"]["commit"] == "a"
 
 
 def test_a_checkout_is_dirty_when_code_differs_but_not_when_results_do(tmp_path):

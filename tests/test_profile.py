@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
-from rtt_lib.profile import REPOSITORY, WORLDS, load_profile
+from rtt_lib.files import plain
+from rtt_lib.profile import BENCHMARKS, REPOSITORY, WORLDS, load_profile
 
 PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
 SMALL = """\
@@ -33,6 +33,7 @@ experiments:
     arms: [RL-AON]
     seeds: [A0, B1]
     worlds: [L]
+evaluation: {prompts: 8}
 """
 
 
@@ -191,6 +192,11 @@ def test_wrong_type_in_the_file_names_its_line(write) -> None:
         ("experiments__core__seeds", "[A01]", "'A01' is not a seed"),
         ("experiments__core__arms", "[]", "experiments.core.arms: is empty"),
         ("experiments__new__arms", "[RL-AON]", "experiments.new: the key 'seeds' is missing"),
+        ("evaluation__prompts", "null", "evaluation.prompts: is missing: on how many test prompts"),
+        ("data__train_prompts", "64", "data.train_prompts: has no effect in the micro world: a run trains on rl.steps"),
+        ("policy__lora_rank", "4", "policy.lora_rank: has no effect in the micro world"),
+        ("discriminator__checkpoint", "params", "discriminator.checkpoint: has no effect in the micro world"),
+        ("evaluation__benchmarks", "[ifeval]", "evaluation.benchmarks: has no effect in the micro world"),
         ("name", "../x", "'../x' must be letters"),
     ],
 )
@@ -249,7 +255,7 @@ def test_supervised_arms_need_responses(write, tmp_path: Path) -> None:
         ("", "expected keys and values, found nothing"),
         ("- a\n- b\n", "expected keys and values, found a list"),
         ("about: [a\n", ":2: not valid YAML"),
-        (SMALL + "about: again\n", ":17: not valid YAML (key 'about' stands twice)"),
+        (SMALL + "about: again\n", ":18: not valid YAML (key 'about' stands twice)"),
         (SMALL.replace("about: a test", "about: &a [*a]"), "about: expected text, found a list"),
         ("? [a]\n: 1\n", ":1: not valid YAML (a key must be a word)"),
         (SMALL.replace("a test", "!!timestamp noon"), "not valid YAML"),
@@ -276,10 +282,30 @@ def test_missing_path(tmp_path: Path) -> None:
     assert "no such profile file" in message(tmp_path / "none.yaml")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("rtt_lib.train.arms") is None, reason="no arms to check names against")
 def test_unknown_arm_names_its_neighbour(write) -> None:
     text = message(write(), experiments__core__arms="[RTT-AOM]")
     assert "experiments.core.arms: unknown arm 'RTT-AOM'; did you mean 'RTT-AON'?" in text
+
+
+def test_benchmarks_are_known_by_name() -> None:
+    from rtt_lib.bench.tables import TITLES
+
+    assert set(BENCHMARKS) == set(TITLES)
+    text = message("smol", evaluation__benchmarks="[ifeval, ifbensh]")
+    assert "evaluation.benchmarks: 'ifbensh' is not one of ifeval," in text and "did you mean 'ifbench'?" in text
+    assert "evaluation.benchmarks: stands twice: ifeval" in message("smol", evaluation__benchmarks="[ifeval, ifeval]")
+
+
+def test_mixed_rows_need_rubrics_of_one_length() -> None:
+    for arm in ("RTT-AON mixed rows", "RTT-CSR as released"):
+        text = message("smol", experiments__core__arms=f"[{arm}]")
+        assert f"experiments.core.arms: '{arm}' mixes up rows as the released code does" in text
+    assert load_profile("smol", {"experiments.core.arms": "[RTT-AON truncated]"})
+
+
+def test_a_resolved_profile_names_every_key_and_loads(write) -> None:
+    profile = load_profile(write())
+    assert load_profile(write(yaml.safe_dump(plain(asdict(profile))), "again.yaml")) == profile
 
 
 def test_the_worlds_are_the_micro_worlds() -> None:
@@ -294,3 +320,22 @@ def test_paths_of_overrides_are_those_of_the_current_folder(tmp_path, monkeypatc
     profile = load_profile("smol-cpu", {"data.path": "mine", "policy.model": "mine"})
     assert profile.data.path == profile.policy.model == str(tmp_path / "mine"), "notebooks run elsewhere"
     assert load_profile("smol-cpu", {"policy.model": "owner/name"}).policy.model == "owner/name"
+    assert load_profile("smol-cpu", {"discriminator.model": "mine"}).discriminator.model == str(tmp_path / "mine")
+
+
+def test_models_beside_a_profile_or_in_the_repository(write, tmp_path: Path) -> None:
+    """Notebooks run in a folder of their own, where a relative path would be another one."""
+    text = "about: x\ndata: {source: composed}\npolicy: {model: MODEL}\ndiscriminator: {model: MODEL}\nrl: {steps: 1}\n"
+
+    def models(name: str) -> set[str]:
+        profile = load_profile(write(text.replace("MODEL", name)))
+        return {profile.policy.model, profile.discriminator.model}
+
+    for name in ("mine", "owner/name", "smollm2-135m"):
+        (tmp_path / name).mkdir(parents=True)
+    assert models("mine") == models("./mine") == models(f"../{tmp_path.name}/mine") == {str(tmp_path / "mine")}
+    assert models("owner/name") == {str(tmp_path / "owner" / "name")} and models("owner/other") == {"owner/other"}
+    assert models("smollm2-135m") == {"smollm2-135m"}, "known by name"
+    assert models("tests/faults") == {str(REPOSITORY / "tests" / "faults")}
+    path = write(text.replace("MODEL", "./none"))
+    assert message(path) == f"{path}:3: policy.model: no such folder or file: {tmp_path / 'none'}"

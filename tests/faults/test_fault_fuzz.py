@@ -27,7 +27,7 @@ from rtt_lib.rubrics.benchmarks import BENCHMARKS, read_benchmark, read_rows
 from rtt_lib.rubrics.compose import read_tasks
 from rtt_lib.rubrics.schema import RubricPrompt, prompt_from_json, read_prompts
 from rtt_lib.rubrics.sources import Demonstration, Question, load
-from rtt_lib.state import discover
+from rtt_lib.state import discover, source_digest
 from rtt_lib.verify import check, judge
 from rtt_lib.verify.grade import read_answers
 from rtt_lib.verify.registry import FAMILIES, RULES, find_rule
@@ -55,18 +55,24 @@ PROMPT = {
 PROFILE = {
     "name": "small",
     "about": "Small.",
-    "data": {"source": "micro", "train_prompts": 4},
+    "data": {"source": "micro", "seed": 4},
     "policy": {"model": "micro", "pretrain_steps": 5},
     "discriminator": {"model": "micro", "seeds": [0, 1]},
     "rl": {"steps": 2, "learning_rate": 1e-6},
     "experiments": {"core": {"arms": ["RL-AON"], "seeds": ["A0"], "worlds": ["L"]}},
-    "evaluation": {"benchmarks": ["ifeval"], "prompts": 4, "top_p": 0.5},
+    "evaluation": {"benchmarks": [], "prompts": 4, "top_p": 0.5},
     "compute": {"workers": 1, "vllm": "off", "judge_url": None},
 }
 NOTEBOOK = {
-    "cells": [{"cell_type": "code", "source": ["1"], "metadata": {"tags": ["parameters"]}, "id": "a"}],
+    "cells": [
+        {
+            **{"cell_type": "code", "source": ["1"], "metadata": {"tags": ["parameters"]}, "id": "a"},
+            **{"outputs": [], "execution_count": None},
+        }
+    ],
     "metadata": {"rtt": {"needs": []}},
     "nbformat": 4,
+    "nbformat_minor": 5,
 }
 BROKEN = (b"", b"{", b"[" * 100_000, b'{"a": 1, "a": 2}', b"\xff\xfe", b"null", b'{"id": "a"}\x00', b"1" * 5000)
 
@@ -162,7 +168,8 @@ def test_any_file_of_responses_is_answers_or_an_error(folder, by_prompt, by_id):
 @fuzz(changed([NOTEBOOK]) | anything)
 def test_any_notebook_is_found_or_an_error(folder, content):
     put(folder, "01_x.ipynb", json.dumps(content).encode())
-    result_or_error(discover, folder)
+    for notebook in result_or_error(discover, folder) or []:
+        assert len(source_digest(notebook)) == 64
 
 
 # --- profiles ---

@@ -94,11 +94,11 @@ def test_the_search_would_see_it(code):
 def test_the_yaml_loader_makes_plain_values_only():
     import yaml
 
-    from rtt_lib import profile
+    from rtt_lib import yaml_tree
 
-    assert issubclass(profile._Loader, yaml.SafeLoader)
+    assert issubclass(yaml_tree._Loader, yaml.SafeLoader)
     with pytest.raises(yaml.YAMLError):
-        yaml.load("!!python/object/apply:os.getcwd []", profile._Loader)
+        yaml.load("!!python/object/apply:os.getcwd []", yaml_tree._Loader)
 
 
 def test_checkpoints_are_safetensors():
