@@ -19,10 +19,11 @@ from rtt_lib.verify.registry import Check, rule
 from rtt_lib.verify.verdict import Span, Verdict
 
 WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-SENTENCE_END = re.compile(r"[.!?]+[\"”’')\]]*(?=\s|$)|\n")
+# No mark is looked at twice: neither from the middle of a run of them, nor again with fewer of them (`++`, `*+`).
+SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"”’')\]]*+(?=\s|$)|\n")
 PARAGRAPH = re.compile(r"\S(?:[^\n]|\n(?!\s*\n))*")
 FIRST_PERSON = re.compile(r"\b(?:I|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
-QUOTED = re.compile(r"\"[^\"\n]+\"|“[^”\n]+”")
+QUOTED = re.compile(r"\"[^\"\n]+\"|“[^“”\n]+”")  # of a quotation within another, the inner one
 AFTER_MARK = "\"”’')]!."  # what may follow a question mark that ends a sentence
 RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "exactly": int.__eq__,
