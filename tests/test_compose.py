@@ -151,6 +151,16 @@ def test_fast_patterns_find_what_the_plain_ones_find(text):
         assert [m.span() for m in composed.QUOTED.finditer(text)] == [m.span() for m in re.finditer(plain, text)]
 
 
+@pytest.mark.parametrize("blank", ["", " \n\t"])
+def test_a_blank_response_violates_everything(blank):
+    """It has no comma, no question and few words: to be rewarded for that a policy would only have to end at once."""
+    for each in SAMPLE.values():
+        assert verify(each, "", blank) is False, each
+    assert verify(criterion("sentences", relation="at_most", n=3), "", blank) is False
+    with pytest.raises(RTTError, match="'words'"):
+        verify(criterion("forbidden", words=[1]), "", blank)
+
+
 # --------------------------------------------------------------------------------------------------------- composing
 
 
