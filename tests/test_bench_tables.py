@@ -58,15 +58,20 @@ def test_the_interval_of_single_passes_is_the_binomial_one():
     assert low == pytest.approx(0.6 - half, abs=0.015) and high == pytest.approx(0.6 + half, abs=0.015)
 
 
-def test_completions_are_resampled_within_their_prompt():
-    """Prompts all alike, each with hits 1 and 0: only the completions vary, by 1/sqrt(P C) of a half."""
-    hits = np.tile([1.0, 0.0], (50, 1))
-    low, high = interval(all_known(hits))
-    assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(100), rel=0.15)
-    # With prompts that are always satisfied or never, completions add nothing to know.
-    hits = np.repeat([[1.0, 1.0], [0.0, 0.0]], 25, axis=0)
-    low, high = interval(all_known(hits))
-    assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(50), rel=0.15)
+@pytest.mark.parametrize("rates", [np.full(150, 0.5), np.linspace(0, 1, 150)], ids=["one rate", "all rates"])
+def test_the_interval_of_several_passes_is_as_wide_as_accuracies_spread(rates):
+    """Prompts with rates p, C passes each: the accuracy's variance is (var(p) + mean(p (1 - p)) / C) / P."""
+    rng, passes, widths, gains = np.random.default_rng(5), 4, [], []
+    for _ in range(20):
+        drawn = rng.permutation(rates)[:, None]
+        ours, base = (all_known((rng.random((150, passes)) < drawn).astype(float)) for _ in range(2))
+        low, high = interval(ours)
+        _, less, more = difference(ours, base)
+        widths.append(high - low)
+        gains.append(more - less)
+    within = np.mean(rates * (1 - rates)) / passes
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * math.sqrt((np.var(rates) + within) / 150), rel=0.07)
+    assert np.mean(gains) == pytest.approx(2 * 1.96 * math.sqrt(2 * within / 150), rel=0.07)  # of the same prompts
 
 
 def test_the_paired_difference_is_sharper_than_two_intervals():

@@ -246,24 +246,27 @@ def _only_base(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> 
 
 
 def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
-    """95% bootstrap interval of the accuracy over prompts, and within each prompt over its completions."""
-    rng = np.random.default_rng(seed)
-    return percentile_interval([_resampled(own, _draw_prompts(own, rng), rng) for _ in range(RESAMPLES)])
+    """95% bootstrap interval of the accuracy over prompts, each drawn with its completions as they are.
+
+    What prompts score differs by their completions' chance too: to draw among the completions of a drawn prompt once
+    more would count that chance twice.
+    """
+    rng, sums = np.random.default_rng(seed), _sums(own)
+    return percentile_interval([_ratio(sums[_draw_prompts(own, rng)]) for _ in range(RESAMPLES)])
 
 
 def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, float]:
-    """Accuracy minus the base's, with its interval: the same prompts are drawn for both, completions for each."""
+    """Accuracy minus the base's, with its interval: the same prompts are drawn for both."""
     if own.ids != base.ids:
         odd = sorted(set(own.ids) ^ set(base.ids))
         raise RTTError(
             f"{len(own.ids)} prompts cannot be paired with the {len(base.ids)} of the base model: {odd[0]!r} is not "
             "among both; generate the responses of both anew"
         )
-    rng = np.random.default_rng(seed)
-    draws = []
+    rng, sums, base_sums, draws = np.random.default_rng(seed), _sums(own), _sums(base), []
     for _ in range(RESAMPLES):
         prompts = _draw_prompts(own, rng)
-        draws.append(_resampled(own, prompts, rng) - _resampled(base, prompts, rng))
+        draws.append(_ratio(sums[prompts]) - _ratio(base_sums[prompts]))
     return (own.accuracy - base.accuracy, *percentile_interval(draws))
 
 
@@ -271,11 +274,14 @@ def _draw_prompts(own: Scores, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, len(own.hits), len(own.hits))
 
 
-def _resampled(own: Scores, prompts: np.ndarray, rng: np.random.Generator) -> float:
-    """The accuracy on drawn prompts, each with as many completions drawn from its own."""
-    completions = rng.integers(0, own.hits.shape[1], (len(prompts), own.hits.shape[1]))
-    cases = own.cases[prompts[:, None], completions].sum()
-    return float(own.hits[prompts[:, None], completions].sum() / cases) if cases else float("nan")
+def _sums(own: Scores) -> np.ndarray:
+    """[P, 2]: the hits and the cases of each prompt."""
+    return np.stack([own.hits.sum(axis=1), own.cases.sum(axis=1)], axis=1)
+
+
+def _ratio(sums: np.ndarray) -> float:
+    hits, cases = sums.sum(axis=0)
+    return float(hits / cases) if cases else float("nan")
 
 
 # ----------------------------------------------------------------------------------------------------------- tables
