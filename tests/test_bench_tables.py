@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.bench import published
+from rtt_lib.bench import published, tables
 from rtt_lib.bench.tables import (
     Scores,
     benchmark_files,
@@ -38,9 +38,9 @@ from rtt_lib.report.paper import table1
 def test_hits_and_cases_by_hand():
     ids = ["b", "a", "b"]
     verdicts = [[True, True], [True, None], [False, None, True]]
-    prompt = scores(ids, verdicts, "prompt")  # a: undecided; b: satisfied, then violated whatever the unknown is
-    assert prompt.hits.tolist() == [[0, 0], [1, 0]] and prompt.cases.tolist() == [[0, 0], [1, 1]]
-    assert prompt.accuracy == 0.5
+    prompt = scores(ids, verdicts, "prompt")  # with an unknown it is no case, whatever the rest: not failures alone
+    assert prompt.hits.tolist() == [[0, 0], [1, 0]] and prompt.cases.tolist() == [[0, 0], [1, 0]]
+    assert prompt.accuracy == 1
     instruction = scores(ids, verdicts, "instruction")
     assert instruction.hits.tolist() == [[1, 0], [2, 1]] and instruction.cases.tolist() == [[1, 0], [2, 2]]
     assert instruction.accuracy == pytest.approx(4 / 5)
@@ -146,6 +146,20 @@ def test_graded_table_by_hand(tmp_path, data):
     assert low < 0.75 <= high
     sentence = stored_sentence(graded)
     assert sentence.startswith("2 policies on IFEval; at most 0 verdicts") and "of 1 differences" in sentence
+
+
+def test_responses_left_out_are_counted(tmp_path, data, monkeypatch):
+    store(tmp_path, "base", "A0", [["one, two", "one"], ["one, two", '"one"']])
+    graded = [{"key": 1, "strict": row, "loose": row} for row in ([None], [True], [None, None], [True, False])]
+    rows = iter(graded)
+    monkeypatch.setattr(tables, "grade_instructions", lambda answer, reasons: next(rows))
+    table = graded_table(tmp_path, data)
+    undecided = table.set_index(["reading", "level"])["undecided"]
+    assert undecided["strict"].to_dict() == {"prompt": 2, "instruction": 3}
+    said = (
+        "at most 3 verdicts undecided under one reading, which leaves 2 responses out of the accuracies over prompts."
+    )
+    assert said in stored_sentence(table)
 
 
 def test_ours_stand_above_the_papers_rows(tmp_path, data):

@@ -75,14 +75,14 @@ def test_verdicts_and_accuracies_by_hand(run, suffix):
     assert summary["loose"]["instruction_accuracy"] == pytest.approx(3 / 4)
 
 
-def test_undecided_verdicts_are_left_out_unless_another_is_violated():
+def test_undecided_verdicts_are_left_out():
     rows = [[True, None], [False, None], [True, True], [None]]
     summary = grade.summarise([{"key": k, "strict": row, "loose": row} for k, row in enumerate(rows)])
     assert summary["undecided"] == 3
     assert summary["strict"] == {
-        "prompt_accuracy": 1 / 2,  # of the second (violated) and the third
+        "prompt_accuracy": 1,  # of the third alone: the second, violated for sure, would be one of its failures only
         "instruction_accuracy": 3 / 4,
-        "undecided_prompts": 2,
+        "undecided_prompts": 3,
         "undecided_instructions": 3,
     }
     unknown = grade.summarise([{"id": "a", "verdicts": [None]}])

@@ -1,7 +1,7 @@
 """Tables 1 and 2 from stored responses and from micro runs, with intervals, beside the paper's rows.
 
 An accuracy is a sum over responses of `hits` divided by a sum of `cases`: at the level of prompts a response is one
-case (none if undecided), at the level of instructions it has as many as it has known verdicts.
+case (none if one of its verdicts is undecided), at the level of instructions it has as many as it has known verdicts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.rubrics.sources import load_prompts
 from rtt_lib.verify.answers import has_right_answer, unanswered
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.verify.grade import Values, grade_instructions, grade_muldimif, read_answers
-from rtt_lib.verify.verdict import aon
+from rtt_lib.verify.grade import Values, grade_instructions, grade_muldimif, prompt_score, read_answers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,7 +182,7 @@ def scores(ids: Sequence[str], verdicts: Sequence[Values], level: str) -> Scores
 
 def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
     if level == "prompt":
-        score = aon(values)
+        score = prompt_score(values)
         return (0.0, 0.0) if np.isnan(score) else (score, 1.0)
     known = [value for value in values if value is not None]
     return float(sum(known)), float(len(known))
@@ -199,7 +198,8 @@ def graded_table(
 
     `runs`: the (arm, seed) to look at; responses of others, left by an earlier profile, say, are not. None: all.
     The interval says how sure the accuracy of this one policy is, not how far another training seed would be off.
-    `verifier` has the judge, without which a benchmark of soft criteria stays undecided.
+    `verifier` has the judge, without which a benchmark of soft criteria stays undecided. The column `undecided` counts
+    what the accuracy leaves out: responses at the level of prompts, verdicts at the level of instructions.
     """
     cells: dict[tuple[str, ...], Scores] = {}
     about: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -217,7 +217,8 @@ def graded_table(
             for level in graded.levels if reading else [""]:
                 place = (arm, seed, benchmark, reading, level)
                 cells[place] = scores(graded.ids, verdicts, level)
-                undecided = sum(values.count(None) for values in verdicts)
+                unknown = [values.count(None) for values in verdicts]
+                undecided = sum(map(bool, unknown)) if level == "prompt" else sum(unknown)
                 about[place] = {"undecided": undecided, "unanswered": graded.unanswered, "note": graded.note}
     return pd.DataFrame(
         [_graded_row(place, cells) | about[place] for place in cells],
@@ -393,8 +394,8 @@ def stored_sentence(graded: pd.DataFrame) -> str:
         return "No stored responses in this profile: nothing of a real model was graded here."
     policies = graded[["arm", "seed"]].drop_duplicates()
     benchmarks = ", ".join(TITLES[name] for name in TITLES if name in set(graded["benchmark"]))
-    counted = graded["level"].eq("instruction") | graded["reading"].eq("answer")
-    undecided = int(graded[counted].groupby("reading")["undecided"].sum().max()) if counted.any() else 0
+    undecided = _most_undecided(graded[graded["level"].eq("instruction") | graded["reading"].eq("answer")])
+    without = _most_undecided(graded[graded["level"].eq("prompt")])
     compared = graded[
         (graded["level"] == "prompt")
         & graded["gain"].notna()
@@ -403,9 +404,15 @@ def stored_sentence(graded: pd.DataFrame) -> str:
     clear = int(((compared["gain low"] > 0) | (compared["gain high"] < 0)).sum())
     notes = graded.loc[graded["note"].ne(""), ["benchmark", "note"]].drop_duplicates()
     return (
-        f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading. "
+        f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading"
+        f"{f', which leaves {without} responses out of the accuracies over prompts' if without else ''}. "
         f"{clear} of {len(compared)} differences to the base model at the level of prompts exclude zero."
     ) + "".join(f"\n{TITLES[row.benchmark]} is not graded: {row.note}." for row in notes.itertuples())
+
+
+def _most_undecided(rows: pd.DataFrame) -> int:
+    """Of all readings, the most that are undecided."""
+    return int(rows.groupby("reading")["undecided"].sum().max()) if len(rows) else 0
 
 
 def left_out(results: Path) -> str:

@@ -1,7 +1,7 @@
 """`rtt grade`: anyone's responses to IFEval, IFBench or MulDimIF, verdict by verdict.
 
-How undecided verdicts (null) enter the accuracies: at the level of instructions they are left out; a prompt is
-violated as soon as one known verdict is, undecided (and left out) if the known ones hold and another is unknown.
+How undecided verdicts (null) enter the accuracies: at the level of instructions they are left out, at the level of
+prompts every response that has one is, and how many were left out is said.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ on its own, names ending in .gz are read compressed. OUT gets one line per respo
 "strict": [...], "loose": [...]}, for MulDimIF {"id": ..., "verdicts": [...], "verdicts_parsed": [...]}, one entry per
 constraint, null where it could not be decided. A summary with the accuracies goes to standard output."""
 UNDECIDED = """\
-Undecided verdicts are left out of the accuracy over instructions. A prompt with an undecided verdict counts as
-violated if another of its constraints is violated, and is left out of the accuracy over prompts otherwise."""
+Undecided verdicts are left out of the accuracy over instructions, and responses with an undecided verdict out of the
+accuracy over prompts, whatever their other verdicts. The summary counts both, as undecided_instructions and
+undecided_prompts."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,18 @@ def summarise(graded: Sequence[dict]) -> dict:
     }
 
 
+def prompt_score(values: Values) -> float:
+    """1 if every constraint is satisfied, 0 if one is violated, NaN if one is undecided.
+
+    Not the reward `aon`, to which one violation is enough: an accuracy that counted a response with an undecided
+    verdict when another is violated, and left it out when the others hold, would count its failures only.
+    """
+    return math.nan if None in values else aon(values)
+
+
 def _accuracies(rows: Sequence[Values]) -> dict:
     known = [value for row in rows for value in row if value is not None]
-    prompts = [score for score in map(aon, rows) if not math.isnan(score)]
+    prompts = [score for score in map(prompt_score, rows) if not math.isnan(score)]
     return {
         "prompt_accuracy": sum(prompts) / len(prompts) if prompts else None,
         "instruction_accuracy": sum(known) / len(known) if known else None,
