@@ -381,7 +381,8 @@ def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
     evaluation = replace(profile.evaluation, benchmarks=("math500", "gpqa"), prompts=None)
     profile = replace(profile, evaluation=evaluation, data=replace(profile.data, source="composed", path=None))
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")  # a name is not enough: its weights are in the record
+    for name in ("config.json", "model.safetensors"):  # a name is not enough: their content is in the record
+        (tmp_path / "model" / name).write_text("{}")
     profile = replace(profile, policy=replace(profile.policy, model=str(tmp_path / "model")))
     spec = TextRunSpec(find_arm("base"), "A0", profile)
 
