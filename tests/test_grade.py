@@ -161,9 +161,9 @@ def test_a_malformed_benchmark_row_is_named_by_file_and_line(run, row, message):
 def test_an_argument_of_the_wrong_kind_is_named_by_file_and_line(run):
     row = {"key": 9, "prompt": "p", "instruction_id_list": ["length_constraints:number_words"]}
     row["kwargs"] = [{"relation": "at least", "num_words": float("nan")}]
-    status, _, _, err = run([{"prompt": "p", "response": "One"}], benchmark=[NO_COMMA, row])
+    status, _, _, err = run([GOOD], benchmark=[NO_COMMA, row])  # though nobody answered this row
     assert status == 2
-    assert "data.jsonl:2: ifeval:length_constraints:number_words: argument 'num_words'" in err
+    assert "data.jsonl:2: instruction 1: ifeval:length_constraints:number_words: argument 'num_words'" in err
 
 
 @pytest.mark.parametrize("responses", [[], [b""], [b"  "]])
@@ -250,7 +250,8 @@ def test_muldimif_rows(tmp_path):
     assert prompt.criteria[0].verifier == "muldimif:Length_Words"
     assert prompt.criteria[0].args == {"type": "Length", "subtype": "Words", "text": "At most 3 words"}
     for change, message in [
-        ({"constraints": [["Length", "Words"]]}, "item 1: a constraint must be"),
+        ({"constraints": [["Length", "Words"]]}, "item 1: constraint 1: a constraint must be"),
+        ({"constraints": [["Tone", "Warmth", "Be warm"]]}, "item 1: constraint 1: MulDimIF has no constraint type"),
         ({"constraints": []}, "item 1: 1 user messages and 0 constraints"),
         ({"conversations": [{"role": "user"}]}, "field 'content' is missing"),
         ({"conversations": ["Write."]}, "expected an object, found str"),

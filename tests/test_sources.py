@@ -146,9 +146,28 @@ def test_hir_truth_may_be_json_text(tmp_path):
     assert load("hir16k", jsonl(tmp_path / "a.jsonl", *rows)) == load("hir16k", jsonl(tmp_path / "b.jsonl", *HIR))
 
 
+def asks(family, instruction, **args):
+    """A row whose only constraint is that instruction."""
+    truth = {"instruction_id_list": [instruction], "kwargs": [args]}
+    return {"source": family, "criteria": ["x"], "ground_truth": truth}
+
+
+WRONG_ARGUMENTS = [
+    (asks("type1", "length_constraints:number_words", relation="exactly", num_words=3), "argument 'relation' must be"),
+    (asks("type1", "keywords:frequency", keyword="red", relation="at least"), "argument 'frequency' must be"),
+    (asks("type1", "length_constraints:nth_paragraph_first_word", num_paragraphs=9, nth_paragraph=9), "'first_word'"),
+    (
+        asks("type2", "count:numbers", N="three"),
+        ": instruction 1: ifbench:count:numbers: argument 'N' must be",
+    ),
+    (asks("type2", "count:keywords_multiple", keyword1="a", keyword2="b", keyword3="c", keyword4="d"), "'keyword5'"),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        *WRONG_ARGUMENTS,
         ({"source": "type9"}, "unknown source type 'type9'"),
         ({"criteria": []}, "'criteria'"),
         ({"criteria": ["only one"]}, "2 entries in 'checker' for 1 criteria"),

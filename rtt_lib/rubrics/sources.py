@@ -25,7 +25,7 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
-from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field
+from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
 from rtt_lib.rubrics.schema import JUDGE, Criterion, RubricPrompt
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
@@ -242,12 +242,14 @@ def _by_instruction(*families: str) -> Callable[[Row, list[str], str], Iterator[
 
     def convert(truth: Row, texts: list[str], where: str) -> Iterator[Criterion]:
         ids, kwargs = _aligned(truth, "instruction_id_list", texts, where), _aligned(truth, "kwargs", texts, where)
-        for text, id, args in zip(texts, ids, kwargs, strict=True):
+        for number, (text, id, args) in enumerate(zip(texts, ids, kwargs, strict=True), 1):
             if not isinstance(id, str) or not isinstance(args, dict | None):
                 raise RTTError(f"{where}: expected an instruction id and its arguments, found {id!r} and {args!r}")
             verifier = next((f"{family}:{id}" for family in families if _has_rule(f"{family}:{id}")), JUDGE)
             known = {name: value for name, value in (args or {}).items() if value is not None}
-            yield Criterion(text, verifier, known if verifier != JUDGE else {"unruled": id})
+            criterion = Criterion(text, verifier, known if verifier != JUDGE else {"unruled": id})
+            require_arguments(criterion, f"{where}: instruction {number}")
+            yield criterion
 
     return convert
 
