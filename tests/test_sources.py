@@ -234,6 +234,17 @@ def test_gpqa_options_are_shuffled_by_the_seed_and_the_answer_follows(tmp_path):
     assert load("gpqa", path, seed=1) == questions != load("gpqa", path, seed=2)
 
 
+def test_an_id_that_a_row_lacks_is_its_number(tmp_path):
+    rows = [{**GPQA, "Record ID": None}, {k: v for k, v in GPQA.items() if k != "Record ID"}]
+    array = tmp_path / "a folder" / "gpqa.json"
+    array.parent.mkdir()
+    array.write_text(json.dumps(rows))
+    table = tmp_path / "gpqa.csv"
+    datasets.Dataset.from_list([GPQA | {"Record ID": None}] * 2).to_csv(str(table))
+    for path in (jsonl(tmp_path / "gpqa.jsonl", *rows), array, table):
+        assert [question.id for question in load("gpqa", path)] == ["gpqa-1", "gpqa-2"]
+
+
 def test_hub_ids_are_read_through_datasets(tmp_path, monkeypatch):
     """A folder named like the hub id is what `datasets` takes first: the same call as with the hub."""
     monkeypatch.chdir(tmp_path)

@@ -178,6 +178,11 @@ def _id(row: Row, name: str, where: str) -> str:
     return str(field(row, name, (int, str), where))
 
 
+def _number(where: str) -> str:
+    """The line or row of a place, for rows without an id: the path before it is this machine's own."""
+    return where.rsplit(":", 1)[-1].removeprefix(" row ")
+
+
 def _strings(row: Row, name: str, where: str) -> list[str]:
     values = field(row, name, list, where)
     if not values or not all(isinstance(value, str) and value.strip() for value in values):
@@ -306,8 +311,9 @@ def _advancedif(row: Row, where: str, rng: random.Random) -> RubricPrompt:
     metadata = _parsed(row, "prompt_metadata", dict, where)
     rubrics = _strings({"rubrics": _parsed(metadata, "rubrics", list, f"{where}: prompt_metadata")}, "rubrics", where)
     kind = field(row, "benchmark_name", str, where)
-    id = f"advancedif-{where.rsplit(':', 1)[-1].removeprefix(' row ')}"
-    return RubricPrompt(id, _chat(turns), tuple(map(Criterion, rubrics)), source=f"advancedif:{kind}")
+    return RubricPrompt(
+        f"advancedif-{_number(where)}", _chat(turns), tuple(map(Criterion, rubrics)), source=f"advancedif:{kind}"
+    )
 
 
 def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
@@ -331,7 +337,7 @@ def _gpqa(row: Row, where: str, rng: random.Random) -> Question:
     right = field(row, "Correct Answer", str, where).strip()
     options = [right, *(field(row, f"Incorrect Answer {k}", str, where).strip() for k in (1, 2, 3))]
     rng.shuffle(options)
-    id = str(row.get("Record ID") or f"gpqa-{where.rsplit(' ', 1)[-1]}")
+    id = str(row.get("Record ID") or f"gpqa-{_number(where)}")
     return _choice(id, field(row, "Question", str, where), options, LETTERS[options.index(right)])
 
 
