@@ -341,7 +341,7 @@ def data(tmp_path, monkeypatch) -> Path:
 
 
 def store(results: Path, arm: str, name: str, data: Path, reply) -> list[dict]:
-    prompts = load_prompts(name.replace("-", "_"), data / f"{name}.jsonl")
+    prompts = load_prompts(name, data / f"{name}.jsonl")
     rows = [{"id": p.id, "prompt": p.prompt, "response": reply(p)} for p in prompts]
     write_jsonl(results / "responses" / arm / "A0" / f"{name}.jsonl", rows)
     return rows
@@ -355,7 +355,7 @@ def right(prompt) -> str:
 def test_a_question_is_a_prompt_with_one_criterion(data):
     (first, _) = load_prompts("math500", data / "math500.jsonl")
     assert first.criteria == (Criterion("The answer is 2.", "answer:math", {"answer": "2"}),)
-    (mmlu, _) = load_prompts("mmlu_pro", data / "mmlu-pro.jsonl")
+    (mmlu, _) = load_prompts("mmlu-pro", data / "mmlu-pro.jsonl")
     assert mmlu.criteria == (Criterion("The answer is C.", "answer:choice", {"answer": "C", "options": 3}),)
 
 

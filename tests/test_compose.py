@@ -24,7 +24,7 @@ from rtt_lib.rubrics.compose import (
     read_tasks,
 )
 from rtt_lib.rubrics.decontaminate import decontaminate
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt, read_prompts, write_prompts
+from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check, composed, verify
 from rtt_lib.verify.registry import find_rule
 
@@ -278,10 +278,6 @@ def test_tasks_from_a_file(tmp_path):
     path.write_text('{"id": "a", "prompt": " "}\n')
     with pytest.raises(RTTError, match=r"tasks.jsonl:1: field 'prompt'"):
         read_tasks(path)
-
-
-def test_prompts_survive_a_file(tmp_path, prompts):
-    assert read_prompts(write_prompts(tmp_path / "p.jsonl", prompts[:50])) == prompts[:50]
 
 
 def test_what_cannot_be_constructed_is_an_error():

@@ -8,7 +8,7 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load
+from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load, load_prompts
 
 CODE = "def check_following(instruction, response):\n    return len(response) < 50\n"
 HIR = [
@@ -213,6 +213,8 @@ def test_tulu_gives_prompt_and_response(tmp_path):
     (item,) = load("tulu3", path)
     assert isinstance(item, Demonstration)
     assert (item.prompt.prompt, item.prompt.criteria, item.response) == ("Say hello.", (), "Hello.")
+    with pytest.raises(RTTError, match="'tulu3' has responses and no rubrics"):
+        load_prompts("tulu3", path)
 
 
 def test_questions_and_their_answers(tmp_path):
@@ -221,7 +223,7 @@ def test_questions_and_their_answers(tmp_path):
     assert "\\boxed{}" in math.prompt and "$2+3$" in math.prompt
     path = tmp_path / "mmlu.parquet"
     datasets.Dataset.from_list([MMLU]).to_parquet(str(path))
-    (mmlu,) = load("mmlu_pro", path)
+    (mmlu,) = load("mmlu-pro", path)
     assert (mmlu.id, mmlu.answer, mmlu.kind) == ("70", "B", "choice")
     assert "B. 2" in mmlu.prompt
 
@@ -272,7 +274,7 @@ def test_what_cannot_be_loaded_says_so(tmp_path):
     with pytest.raises(RTTError, match="holds no rows"):
         load("hir16k", jsonl(tmp_path / "empty.jsonl"))
     with pytest.raises(RTTError, match=r"mmlu.jsonl:1: field 'answer' must be the letter of one of 3"):
-        load("mmlu_pro", jsonl(tmp_path / "mmlu.jsonl", {**MMLU, "answer": "D"}))
+        load("mmlu-pro", jsonl(tmp_path / "mmlu.jsonl", {**MMLU, "answer": "D"}))
     with pytest.raises(RTTError, match=r"gpqa.jsonl:1: field 'Incorrect Answer 3' is missing"):
         load("gpqa", jsonl(tmp_path / "gpqa.jsonl", {k: v for k, v in GPQA.items() if k != "Incorrect Answer 3"}))
     with pytest.raises(RTTError, match="must end with the assistant's reply"):
@@ -285,5 +287,5 @@ def test_limit_reads_only_so_many(tmp_path):
 
 def test_every_data_set_of_the_paper_is_there():
     assert set(SOURCES) == {
-        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "math500", "gpqa", "mmlu_pro",
+        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro",
     }  # fmt: skip

@@ -98,7 +98,7 @@ def prompts_of(name: str, files: Mapping[str, Path]) -> list[RubricPrompt]:
 
     if name not in files and not hub_answers():
         raise RTTError("its file is neither in data.path nor in RTT_TEST_DATA/benchmarks, and the hub does not answer")
-    return load_prompts(name.replace("-", "_"), files.get(name))
+    return load_prompts(name, files.get(name))
 
 
 def stored_responses(results: Path) -> list[tuple[str, str, str, Path]]:

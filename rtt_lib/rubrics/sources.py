@@ -6,7 +6,7 @@
 | tulu3 | allenai/tulu-3-sft-mixture | Demonstration: a prompt without rubric and a strong LLM's response |
 | ifeval, ifbench, muldimif | google/IFEval, allenai/IFBench_test, Junjie-Ye/MulDimIF | RubricPrompt, all hard |
 | advancedif | facebook/AdvancedIF | RubricPrompt, all soft |
-| math500, gpqa, mmlu_pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
+| math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
 
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
 set of 448, which the paper's numbers fit; it and AdvancedIF want their terms accepted on the hub first (HF_TOKEN).
@@ -111,7 +111,10 @@ def load(
 
 def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
     """The items of data set `name` as prompts that can be graded; see `load`."""
-    return [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
+    prompts = [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
+    if not all(isinstance(prompt, RubricPrompt) for prompt in prompts):
+        raise RTTError(f"data set {name!r} has responses and no rubrics to grade them by")
+    return prompts
 
 
 def _report_unruled(name: str, items: Iterable[Item]) -> None:
@@ -363,5 +366,5 @@ SOURCES = {
     "advancedif": Source("facebook/AdvancedIF", _advancedif),
     "math500": Source("HuggingFaceH4/MATH-500", _math, split="test"),
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
-    "mmlu_pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
+    "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
 }
