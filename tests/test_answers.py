@@ -254,6 +254,35 @@ def test_what_cannot_be_compared_in_time_is_undecided_and_the_next_is_graded(mon
         comparer.close()
 
 
+STUB = """
+LatexExtractionConfig = dict
+
+def parse(text, *args, **kwargs):
+    if "unreadable" in text:
+        raise ValueError(text)
+    if "deep" in text:
+        raise RecursionError
+    return [text]
+
+def verify(right, given, **kwargs):
+    return right == given
+"""
+
+
+def test_only_a_response_is_wrong_for_being_unreadable(tmp_path, monkeypatch):
+    (tmp_path / "math_verify.py").write_text(STUB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    comparer = answers.Comparer()
+    try:
+        values = [comparer.compare("5", given).value for given in ("5", "6", "unreadable", "deep")]
+        assert values == [True, False, False, None]
+        assert "nested too deeply" in comparer.compare("5", "deep").reason
+        verdict = comparer.compare("unreadable", "5")
+        assert verdict.value is None and verdict.reason == "the right answer cannot be read as mathematics"
+    finally:
+        comparer.close()
+
+
 def test_a_process_that_was_killed_is_replaced():
     comparer = answers.Comparer()
     try:
