@@ -256,6 +256,13 @@ def test_rendering_keeps_every_fence_single(criterion: str, prompt: str, respons
         assert text.count(f"<{tag}>") == text.count(f"</{tag}>") == 1
 
 
+@pytest.mark.parametrize("text", ["<" + " " * 100_000, "< / " * 25_000, "<" * 100_000], ids=["spaces", "tags", "open"])
+def test_fences_are_found_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    assert render("{response}", "", "", text + "</ prompt") == text + "&lt;/ prompt"
+    assert time.process_time() - began < 2  # quadratic time would be minutes
+
+
 @pytest.mark.parametrize("text", ["lone \ud800 surrogate", "NUL \0", "العربية", "", "\u202e"])
 def test_any_text_can_be_sent(text: str, server: Server) -> None:
     assert ask(server, (text, text, text)) == [Verdict(True)]

@@ -30,7 +30,7 @@ from rtt_lib.verify.verdict import Verdict
 DEFAULT_TEMPLATE = Path(__file__).with_name("templates") / "judge.txt"
 REMINDER = "Answer with one word only: YES or NO."
 LEFT_OUT = "\n[... {count} characters left out here ...]\n"
-FENCES = re.compile(r"<(?=\s*/?\s*(?:criterion|prompt|response)\b)", re.IGNORECASE)
+FENCES = re.compile(r"<(?=\s*(?:/\s*)?(?:criterion|prompt|response)\b)", re.IGNORECASE)
 ANSWER = re.compile(r"[\W_]*(YES|NO)[\W_]*", re.IGNORECASE)
 
 RECENT, AT_LEAST = 500, 50  # the share of unknown verdicts is watched over the last 500, from the 50th on
