@@ -235,6 +235,19 @@ def test_ifbench_in_both_versions(run):
         assert json.loads(out)["benchmark"] == ("ifbench" if version == "2025" else "ifbench-head")
 
 
+@pytest.mark.parametrize("name", ["ifeval", "muldimif"])
+def test_a_version_of_ifbench_is_refused_elsewhere(run, name):
+    status, lines, _, err = run([GOOD], name=name, options=["--ifbench-version", "head"])
+    assert (status, lines) == (2, None) and f"leave it out to grade {name}" in err
+
+
+def test_the_help_says_which_checkers_head_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the IFBench repository in August 2026" in said and "responses with an undecided verdict out of the" in said
+
+
 ITEM = {
     "id": "100",
     "conversations": [{"role": "user", "content": "Write."}],
@@ -277,15 +290,46 @@ def test_muldimif_gives_official_and_parsed_verdicts(run):
 DATA = os.environ.get("RTT_TEST_DATA")
 
 
-@pytest.mark.skipif(not DATA, reason="RTT_TEST_DATA is not set: no official accuracies to compare with here")
-@pytest.mark.skipif(nltk_missing("punkt_tab") is not None, reason=str(nltk_missing("punkt_tab")))
-def test_accuracies_equal_the_official_ones(tmp_path, capsys):
+official = pytest.mark.skipif(not DATA, reason="RTT_TEST_DATA is not set: no official accuracies to compare with here")
+ENGLISH = ("punkt_tab", "stopwords", "averaged_perceptron_tagger_eng")
+MODELS = ("llama_3b", "qwen25_7b")
+
+
+def graded_summary(tmp_path, capsys, name: str, responses: Path, *options: str) -> dict:
+    data = Path(DATA) / "benchmarks" / ("muldimif.json" if name == "muldimif" else f"{name}.jsonl")
+    out = ["--out", str(tmp_path / "verdicts.jsonl")]
+    assert main(["grade", name, str(responses), "--data", str(data), *out, *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@official
+@pytest.mark.skipif(nltk_missing(*ENGLISH) is not None, reason=str(nltk_missing(*ENGLISH)))
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name, version", [("ifeval", None), ("ifbench", "2025"), ("ifbench", "head")])
+def test_accuracies_equal_the_official_ones(tmp_path, capsys, name, version, model):
     graders = Path(DATA) / "graders"
-    official = [row for row in json.loads((graders / "summary.json").read_text()) if row["benchmark"] == "ifeval"]
-    for row in official:
-        arguments = [str(graders / f"ifeval.{row['model']}.jsonl.gz"), "--out", str(tmp_path / "verdicts.jsonl")]
-        main(["grade", "ifeval", *arguments, "--data", str(Path(DATA) / "benchmarks" / "ifeval.jsonl")])
-        summary = json.loads(capsys.readouterr().out)
-        for reading in ("strict", "loose"):
-            assert round(summary[reading]["prompt_accuracy"], 4) == row[f"prompt_{reading}"]
-            assert round(summary[reading]["instruction_accuracy"], 4) == row[f"inst_{reading}"]
+    rows = json.loads((graders / "summary.json").read_text())
+    (row,) = (row for row in rows if (row["benchmark"], row["model"]) == (name, model))
+    options = ["--ifbench-version", version] if version else []
+    summary = graded_summary(tmp_path, capsys, name, graders / f"{name}.{model}.jsonl.gz", *options)
+    end = "_head" if version == "head" else ""
+    assert (summary["responses"], summary["instructions"]) == (row["n_prompts"], row["n_instructions"])
+    assert summary["undecided"] == 0
+    for reading in ("strict", "loose"):
+        assert round(summary[reading]["prompt_accuracy"], 4) == row[f"prompt_{reading}{end}"]
+        assert round(summary[reading]["instruction_accuracy"], 4) == row[f"inst_{reading}{end}"]
+
+
+@official
+def test_muldimif_accuracies_equal_the_official_ones(tmp_path, capsys):
+    graders = Path(DATA) / "graders"
+    with gzip.open(graders / "muldimif_items.jsonl.gz", "rt", encoding="utf-8") as lines:
+        items = [json.loads(line) for line in lines]
+    answers = [{"id": item["item_id"], "response": item["response"]} for item in items]
+    summary = graded_summary(tmp_path, capsys, "muldimif", write(tmp_path / "answers.jsonl", answers))
+    judges = [judge for item in items for judge in item["judges"]]
+    overall = json.loads((graders / "muldimif_items_score.json").read_text())["Overall"]
+    assert overall == f"355/1200={355 / 1200}" and summary["responses"] == 1200
+    assert summary["verdicts"]["prompt_accuracy"] == 355 / 1200
+    assert summary["verdicts"]["instruction_accuracy"] == sum(judges) / len(judges)
+    assert summary["verdicts"]["undecided_prompts"] == 0 < summary["verdicts_parsed"]["undecided_prompts"] < 1200

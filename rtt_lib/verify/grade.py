@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     _import_nltk_without_scipy()
     name = options.benchmark
-    if name == "ifbench" and options.ifbench_version == "head":
+    if options.ifbench_version and name != "ifbench":
+        raise RTTError(f"--ifbench-version chooses the checkers of ifbench: leave it out to grade {name}")
+    if options.ifbench_version == "head":
         name = "ifbench-head"
     rows = read_rows(name, options.data)
     answers = read_answers(options.responses, rows, "id" if name == "muldimif" else "prompt")
@@ -87,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ifbench-version",
         choices=("2025", "head"),
-        default="2025",
-        help="the IFBench checkers of the paper's time (default) or the later ones; 18 of 3,350 verdicts differ",
+        help="of ifbench alone: the checkers of the paper's time, 2025 (default), or head, those of the IFBench "
+        "repository in August 2026; 18 of 3,350 verdicts differ",
     )
     return parser
 
