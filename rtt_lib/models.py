@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,21 @@ SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 Precision = Literal["float32", "bfloat16"]
+# Of a checkpoint folder: its weights, and what besides them decides which tokens a prompt is and what ends a response.
+# What trainers leave beside them (training_args.bin, optimizer.pt, trainer_state.json) decides nothing.
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
 CONVERSION = 1  # raise when `convert_gguf` changes: old cache folders are then left alone
 
 
@@ -71,12 +87,24 @@ def resolve(name: str | Path) -> Source:
 
 
 def identity(name: str | Path) -> str:
-    """A local model's weights by content, since a folder can be trained anew; a hub id stands for itself."""
+    """A local model by the content of all files that decide its responses, since a folder can be trained anew.
+
+    A hub id stands for itself.
+    """
     source = resolve(name)
     if source.kind == "hub":
         return source.location
-    hashes = {path.name: sha256_of(path) for path in sorted(Path(source.location).glob("*.safetensors"))}
+    folder = Path(source.location)
+    if not any(_files(folder, WEIGHTS)):
+        raise RTTError(
+            f"{folder}: no weights in this folder ({' or '.join(WEIGHTS)}): copy them there, or name another model"
+        )
+    hashes = {path.name: sha256_of(path) for path in _files(folder, WEIGHTS + SETTINGS)}
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 
 def on_gpu() -> bool:

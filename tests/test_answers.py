@@ -254,6 +254,35 @@ def test_what_cannot_be_compared_in_time_is_undecided_and_the_next_is_graded(mon
         comparer.close()
 
 
+STUB = """
+LatexExtractionConfig = dict
+
+def parse(text, *args, **kwargs):
+    if "unreadable" in text:
+        raise ValueError(text)
+    if "deep" in text:
+        raise RecursionError
+    return [text]
+
+def verify(right, given, **kwargs):
+    return right == given
+"""
+
+
+def test_only_a_response_is_wrong_for_being_unreadable(tmp_path, monkeypatch):
+    (tmp_path / "math_verify.py").write_text(STUB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    comparer = answers.Comparer()
+    try:
+        values = [comparer.compare("5", given).value for given in ("5", "6", "unreadable", "deep")]
+        assert values == [True, False, False, None]
+        assert "nested too deeply" in comparer.compare("5", "deep").reason
+        verdict = comparer.compare("unreadable", "5")
+        assert verdict.value is None and verdict.reason == "the right answer cannot be read as mathematics"
+    finally:
+        comparer.close()
+
+
 def test_a_process_that_was_killed_is_replaced():
     comparer = answers.Comparer()
     try:
@@ -341,7 +370,7 @@ def data(tmp_path, monkeypatch) -> Path:
 
 
 def store(results: Path, arm: str, name: str, data: Path, reply) -> list[dict]:
-    prompts = load_prompts(name.replace("-", "_"), data / f"{name}.jsonl")
+    prompts = load_prompts(name, data / f"{name}.jsonl")
     rows = [{"id": p.id, "prompt": p.prompt, "response": reply(p)} for p in prompts]
     write_jsonl(results / "responses" / arm / "A0" / f"{name}.jsonl", rows)
     return rows
@@ -355,7 +384,7 @@ def right(prompt) -> str:
 def test_a_question_is_a_prompt_with_one_criterion(data):
     (first, _) = load_prompts("math500", data / "math500.jsonl")
     assert first.criteria == (Criterion("The answer is 2.", "answer:math", {"answer": "2"}),)
-    (mmlu, _) = load_prompts("mmlu_pro", data / "mmlu-pro.jsonl")
+    (mmlu, _) = load_prompts("mmlu-pro", data / "mmlu-pro.jsonl")
     assert mmlu.criteria == (Criterion("The answer is C.", "answer:choice", {"answer": "C", "options": 3}),)
 
 
@@ -381,7 +410,8 @@ def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
     evaluation = replace(profile.evaluation, benchmarks=("math500", "gpqa"), prompts=None)
     profile = replace(profile, evaluation=evaluation, data=replace(profile.data, source="composed", path=None))
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")  # a name is not enough: its weights are in the record
+    for name in ("config.json", "model.safetensors"):  # a name is not enough: their content is in the record
+        (tmp_path / "model" / name).write_text("{}")
     profile = replace(profile, policy=replace(profile.policy, model=str(tmp_path / "model")))
     spec = TextRunSpec(find_arm("base"), "A0", profile)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.bench import published
+from rtt_lib.bench import published, tables
 from rtt_lib.bench.tables import (
     Scores,
     benchmark_files,
@@ -38,9 +38,9 @@ from rtt_lib.report.paper import table1
 def test_hits_and_cases_by_hand():
     ids = ["b", "a", "b"]
     verdicts = [[True, True], [True, None], [False, None, True]]
-    prompt = scores(ids, verdicts, "prompt")  # a: undecided; b: satisfied, then violated whatever the unknown is
-    assert prompt.hits.tolist() == [[0, 0], [1, 0]] and prompt.cases.tolist() == [[0, 0], [1, 1]]
-    assert prompt.accuracy == 0.5
+    prompt = scores(ids, verdicts, "prompt")  # with an unknown it is no case, whatever the rest: not failures alone
+    assert prompt.hits.tolist() == [[0, 0], [1, 0]] and prompt.cases.tolist() == [[0, 0], [1, 0]]
+    assert prompt.accuracy == 1
     instruction = scores(ids, verdicts, "instruction")
     assert instruction.hits.tolist() == [[1, 0], [2, 1]] and instruction.cases.tolist() == [[1, 0], [2, 2]]
     assert instruction.accuracy == pytest.approx(4 / 5)
@@ -58,15 +58,20 @@ def test_the_interval_of_single_passes_is_the_binomial_one():
     assert low == pytest.approx(0.6 - half, abs=0.015) and high == pytest.approx(0.6 + half, abs=0.015)
 
 
-def test_completions_are_resampled_within_their_prompt():
-    """Prompts all alike, each with hits 1 and 0: only the completions vary, by 1/sqrt(P C) of a half."""
-    hits = np.tile([1.0, 0.0], (50, 1))
-    low, high = interval(all_known(hits))
-    assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(100), rel=0.15)
-    # With prompts that are always satisfied or never, completions add nothing to know.
-    hits = np.repeat([[1.0, 1.0], [0.0, 0.0]], 25, axis=0)
-    low, high = interval(all_known(hits))
-    assert (high - low) / 2 == pytest.approx(1.96 * 0.5 / math.sqrt(50), rel=0.15)
+@pytest.mark.parametrize("rates", [np.full(150, 0.5), np.linspace(0, 1, 150)], ids=["one rate", "all rates"])
+def test_the_interval_of_several_passes_is_as_wide_as_accuracies_spread(rates):
+    """Prompts with rates p, C passes each: the accuracy's variance is (var(p) + mean(p (1 - p)) / C) / P."""
+    rng, passes, widths, gains = np.random.default_rng(5), 4, [], []
+    for _ in range(20):
+        drawn = rng.permutation(rates)[:, None]
+        ours, base = (all_known((rng.random((150, passes)) < drawn).astype(float)) for _ in range(2))
+        low, high = interval(ours)
+        _, less, more = difference(ours, base)
+        widths.append(high - low)
+        gains.append(more - less)
+    within = np.mean(rates * (1 - rates)) / passes
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * math.sqrt((np.var(rates) + within) / 150), rel=0.07)
+    assert np.mean(gains) == pytest.approx(2 * 1.96 * math.sqrt(2 * within / 150), rel=0.07)  # of the same prompts
 
 
 def test_the_paired_difference_is_sharper_than_two_intervals():
@@ -141,6 +146,20 @@ def test_graded_table_by_hand(tmp_path, data):
     assert low < 0.75 <= high
     sentence = stored_sentence(graded)
     assert sentence.startswith("2 policies on IFEval; at most 0 verdicts") and "of 1 differences" in sentence
+
+
+def test_responses_left_out_are_counted(tmp_path, data, monkeypatch):
+    store(tmp_path, "base", "A0", [["one, two", "one"], ["one, two", '"one"']])
+    graded = [{"key": 1, "strict": row, "loose": row} for row in ([None], [True], [None, None], [True, False])]
+    rows = iter(graded)
+    monkeypatch.setattr(tables, "grade_instructions", lambda answer, reasons: next(rows))
+    table = graded_table(tmp_path, data)
+    undecided = table.set_index(["reading", "level"])["undecided"]
+    assert undecided["strict"].to_dict() == {"prompt": 2, "instruction": 3}
+    said = (
+        "at most 3 verdicts undecided under one reading, which leaves 2 responses out of the accuracies over prompts."
+    )
+    assert said in stored_sentence(table)
 
 
 def test_ours_stand_above_the_papers_rows(tmp_path, data):

@@ -1,6 +1,7 @@
 """The composer: verdicts and evidence of its constraints, that they hold together, and that no test prompt leaks."""
 
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,8 +24,8 @@ from rtt_lib.rubrics.compose import (
     read_tasks,
 )
 from rtt_lib.rubrics.decontaminate import decontaminate
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt, read_prompts, write_prompts
-from rtt_lib.verify import check, verify
+from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.verify import check, composed, verify
 from rtt_lib.verify.registry import find_rule
 
 TASKS = default_tasks()
@@ -126,7 +127,8 @@ def test_any_text_gets_a_verdict_whose_spans_lie_in_it(text):
         assert all(0 <= start < end <= len(text) for start, end in verdict.spans)
 
 
-@pytest.mark.parametrize("text", ["a " * 50_000, "\n" * 100_000, '"{(' * 30_000, "?!" * 50_000, "a.\n\n" * 20_000])
+@pytest.mark.parametrize("text", ["a " * 50_000, "\n" * 100_000, '"{(' * 30_000, "?!" * 50_000, "a.\n\n" * 20_000,
+                                  "." * 100_000 + "x", "“" * 100_000, "“a" * 50_000, ".”" * 50_000 + "x"])  # fmt: skip
 def test_long_texts_take_linear_time(text):
     began = time.process_time()
     for name in ("question", "quotation", "placeholder", "aside", "label"):
@@ -134,6 +136,29 @@ def test_long_texts_take_linear_time(text):
     for name in ("sentences", "paragraphs"):
         check(SAMPLE[name], "", text)
     assert time.process_time() - began < 5  # quadratic time would be minutes
+
+
+ENDS_AND_QUOTES = st.text(alphabet="a.!?\"”’') \n“", max_size=25)
+
+
+@given(ENDS_AND_QUOTES)
+@settings(max_examples=500, deadline=None)
+def test_fast_patterns_find_what_the_plain_ones_find(text):
+    plain = r"[.!?]+[\"”’')\]]*(?=\s|$)|\n"
+    assert [m.span() for m in composed.SENTENCE_END.finditer(text)] == [m.span() for m in re.finditer(plain, text)]
+    if not re.search("“[^”\n]*“", text):  # of a quotation within another, the plain one finds the outer one
+        plain = r"\"[^\"\n]+\"|“[^”\n]+”"
+        assert [m.span() for m in composed.QUOTED.finditer(text)] == [m.span() for m in re.finditer(plain, text)]
+
+
+@pytest.mark.parametrize("blank", ["", " \n\t"])
+def test_a_blank_response_violates_everything(blank):
+    """It has no comma, no question and few words: to be rewarded for that a policy would only have to end at once."""
+    for each in SAMPLE.values():
+        assert verify(each, "", blank) is False, each
+    assert verify(criterion("sentences", relation="at_most", n=3), "", blank) is False
+    with pytest.raises(RTTError, match="'words'"):
+        verify(criterion("forbidden", words=[1]), "", blank)
 
 
 # --------------------------------------------------------------------------------------------------------- composing
@@ -253,10 +278,6 @@ def test_tasks_from_a_file(tmp_path):
     path.write_text('{"id": "a", "prompt": " "}\n')
     with pytest.raises(RTTError, match=r"tasks.jsonl:1: field 'prompt'"):
         read_tasks(path)
-
-
-def test_prompts_survive_a_file(tmp_path, prompts):
-    assert read_prompts(write_prompts(tmp_path / "p.jsonl", prompts[:50])) == prompts[:50]
 
 
 def test_what_cannot_be_constructed_is_an_error():

@@ -75,14 +75,14 @@ def test_verdicts_and_accuracies_by_hand(run, suffix):
     assert summary["loose"]["instruction_accuracy"] == pytest.approx(3 / 4)
 
 
-def test_undecided_verdicts_are_left_out_unless_another_is_violated():
+def test_undecided_verdicts_are_left_out():
     rows = [[True, None], [False, None], [True, True], [None]]
     summary = grade.summarise([{"key": k, "strict": row, "loose": row} for k, row in enumerate(rows)])
     assert summary["undecided"] == 3
     assert summary["strict"] == {
-        "prompt_accuracy": 1 / 2,  # of the second (violated) and the third
+        "prompt_accuracy": 1,  # of the third alone: the second, violated for sure, would be one of its failures only
         "instruction_accuracy": 3 / 4,
-        "undecided_prompts": 2,
+        "undecided_prompts": 3,
         "undecided_instructions": 3,
     }
     unknown = grade.summarise([{"id": "a", "verdicts": [None]}])
@@ -161,9 +161,9 @@ def test_a_malformed_benchmark_row_is_named_by_file_and_line(run, row, message):
 def test_an_argument_of_the_wrong_kind_is_named_by_file_and_line(run):
     row = {"key": 9, "prompt": "p", "instruction_id_list": ["length_constraints:number_words"]}
     row["kwargs"] = [{"relation": "at least", "num_words": float("nan")}]
-    status, _, _, err = run([{"prompt": "p", "response": "One"}], benchmark=[NO_COMMA, row])
+    status, _, _, err = run([GOOD], benchmark=[NO_COMMA, row])  # though nobody answered this row
     assert status == 2
-    assert "data.jsonl:2: ifeval:length_constraints:number_words: argument 'num_words'" in err
+    assert "data.jsonl:2: instruction 1: ifeval:length_constraints:number_words: argument 'num_words'" in err
 
 
 @pytest.mark.parametrize("responses", [[], [b""], [b"  "]])
@@ -235,6 +235,19 @@ def test_ifbench_in_both_versions(run):
         assert json.loads(out)["benchmark"] == ("ifbench" if version == "2025" else "ifbench-head")
 
 
+@pytest.mark.parametrize("name", ["ifeval", "muldimif"])
+def test_a_version_of_ifbench_is_refused_elsewhere(run, name):
+    status, lines, _, err = run([GOOD], name=name, options=["--ifbench-version", "head"])
+    assert (status, lines) == (2, None) and f"leave it out to grade {name}" in err
+
+
+def test_the_help_says_which_checkers_head_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the IFBench repository in August 2026" in said and "responses with an undecided verdict out of the" in said
+
+
 ITEM = {
     "id": "100",
     "conversations": [{"role": "user", "content": "Write."}],
@@ -250,7 +263,8 @@ def test_muldimif_rows(tmp_path):
     assert prompt.criteria[0].verifier == "muldimif:Length_Words"
     assert prompt.criteria[0].args == {"type": "Length", "subtype": "Words", "text": "At most 3 words"}
     for change, message in [
-        ({"constraints": [["Length", "Words"]]}, "item 1: a constraint must be"),
+        ({"constraints": [["Length", "Words"]]}, "item 1: constraint 1: a constraint must be"),
+        ({"constraints": [["Tone", "Warmth", "Be warm"]]}, "item 1: constraint 1: MulDimIF has no constraint type"),
         ({"constraints": []}, "item 1: 1 user messages and 0 constraints"),
         ({"conversations": [{"role": "user"}]}, "field 'content' is missing"),
         ({"conversations": ["Write."]}, "expected an object, found str"),
@@ -276,15 +290,46 @@ def test_muldimif_gives_official_and_parsed_verdicts(run):
 DATA = os.environ.get("RTT_TEST_DATA")
 
 
-@pytest.mark.skipif(not DATA, reason="RTT_TEST_DATA is not set: no official accuracies to compare with here")
-@pytest.mark.skipif(nltk_missing("punkt_tab") is not None, reason=str(nltk_missing("punkt_tab")))
-def test_accuracies_equal_the_official_ones(tmp_path, capsys):
+official = pytest.mark.skipif(not DATA, reason="RTT_TEST_DATA is not set: no official accuracies to compare with here")
+ENGLISH = ("punkt_tab", "stopwords", "averaged_perceptron_tagger_eng")
+MODELS = ("llama_3b", "qwen25_7b")
+
+
+def graded_summary(tmp_path, capsys, name: str, responses: Path, *options: str) -> dict:
+    data = Path(DATA) / "benchmarks" / ("muldimif.json" if name == "muldimif" else f"{name}.jsonl")
+    out = ["--out", str(tmp_path / "verdicts.jsonl")]
+    assert main(["grade", name, str(responses), "--data", str(data), *out, *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@official
+@pytest.mark.skipif(nltk_missing(*ENGLISH) is not None, reason=str(nltk_missing(*ENGLISH)))
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name, version", [("ifeval", None), ("ifbench", "2025"), ("ifbench", "head")])
+def test_accuracies_equal_the_official_ones(tmp_path, capsys, name, version, model):
     graders = Path(DATA) / "graders"
-    official = [row for row in json.loads((graders / "summary.json").read_text()) if row["benchmark"] == "ifeval"]
-    for row in official:
-        arguments = [str(graders / f"ifeval.{row['model']}.jsonl.gz"), "--out", str(tmp_path / "verdicts.jsonl")]
-        main(["grade", "ifeval", *arguments, "--data", str(Path(DATA) / "benchmarks" / "ifeval.jsonl")])
-        summary = json.loads(capsys.readouterr().out)
-        for reading in ("strict", "loose"):
-            assert round(summary[reading]["prompt_accuracy"], 4) == row[f"prompt_{reading}"]
-            assert round(summary[reading]["instruction_accuracy"], 4) == row[f"inst_{reading}"]
+    rows = json.loads((graders / "summary.json").read_text())
+    (row,) = (row for row in rows if (row["benchmark"], row["model"]) == (name, model))
+    options = ["--ifbench-version", version] if version else []
+    summary = graded_summary(tmp_path, capsys, name, graders / f"{name}.{model}.jsonl.gz", *options)
+    end = "_head" if version == "head" else ""
+    assert (summary["responses"], summary["instructions"]) == (row["n_prompts"], row["n_instructions"])
+    assert summary["undecided"] == 0
+    for reading in ("strict", "loose"):
+        assert round(summary[reading]["prompt_accuracy"], 4) == row[f"prompt_{reading}{end}"]
+        assert round(summary[reading]["instruction_accuracy"], 4) == row[f"inst_{reading}{end}"]
+
+
+@official
+def test_muldimif_accuracies_equal_the_official_ones(tmp_path, capsys):
+    graders = Path(DATA) / "graders"
+    with gzip.open(graders / "muldimif_items.jsonl.gz", "rt", encoding="utf-8") as lines:
+        items = [json.loads(line) for line in lines]
+    answers = [{"id": item["item_id"], "response": item["response"]} for item in items]
+    summary = graded_summary(tmp_path, capsys, "muldimif", write(tmp_path / "answers.jsonl", answers))
+    judges = [judge for item in items for judge in item["judges"]]
+    overall = json.loads((graders / "muldimif_items_score.json").read_text())["Overall"]
+    assert overall == f"355/1200={355 / 1200}" and summary["responses"] == 1200
+    assert summary["verdicts"]["prompt_accuracy"] == 355 / 1200
+    assert summary["verdicts"]["instruction_accuracy"] == sum(judges) / len(judges)
+    assert summary["verdicts"]["undecided_prompts"] == 0 < summary["verdicts_parsed"]["undecided_prompts"] < 1200

@@ -103,7 +103,7 @@ def test_a_lasting_fault_is_unknown_never_violated(name: str, server: Server) ->
     assert verdict.value is None
     assert "the judge gave no answer" in verdict.reason and "tried 2 times" in verdict.reason
     assert verdict.reason.isprintable() and len(verdict.reason) < 500
-    assert judge.share_unknown == 1.0 and judge.usage.failures == 1
+    assert judge.usage.failures == 1
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 422])
@@ -179,7 +179,7 @@ def test_verdicts_come_in_order_and_equal_questions_are_asked_once(server: Serve
     questions = [("even" if n % 2 == 0 else "odd", "p", f"r{n % 6}") for n in range(12)]
     judge = Judge(endpoint(server, concurrency=1))
     assert [v.value for v in judge.check_many(questions)] == [n % 2 == 0 for n in range(12)]
-    assert len(server.seen) == judge.asked == 6
+    assert len(server.seen) == judge.usage.answers == 6
     assert judge.check_many([]) == []
 
 
@@ -256,6 +256,13 @@ def test_rendering_keeps_every_fence_single(criterion: str, prompt: str, respons
         assert text.count(f"<{tag}>") == text.count(f"</{tag}>") == 1
 
 
+@pytest.mark.parametrize("text", ["<" + " " * 100_000, "< / " * 25_000, "<" * 100_000], ids=["spaces", "tags", "open"])
+def test_fences_are_found_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    assert render("{response}", "", "", text + "</ prompt") == text + "&lt;/ prompt"
+    assert time.process_time() - began < 2  # quadratic time would be minutes
+
+
 @pytest.mark.parametrize("text", ["lone \ud800 surrogate", "NUL \0", "العربية", "", "\u202e"])
 def test_any_text_can_be_sent(text: str, server: Server) -> None:
     assert ask(server, (text, text, text)) == [Verdict(True)]
@@ -317,7 +324,7 @@ def test_answers_are_kept_and_failures_are_not(tmp_path: Path, server: Server) -
     server.script = [says("YES")]
     moved = Judge(endpoint(server, concurrency=2), cache=tmp_path)
     assert [v.value for v in moved.check_many([QUESTION, ("other", "p", "r")])] == [False, True]
-    assert (moved.cached, moved.asked, len(server.seen)) == (1, 1, 3)
+    assert (moved.usage.answers, len(server.seen)) == (1, 3)
 
 
 def test_everything_that_matters_is_in_the_key(tmp_path: Path, server: Server) -> None:
@@ -367,7 +374,7 @@ def test_a_killed_run_asks_only_what_is_missing(tmp_path: Path, server: Server) 
     assert 10 < len(kept) <= asked < 60 and all(json.loads(p.read_text()) == {"answer": "YES"} for p in kept)
     judge = Judge(endpoint(server), cache=tmp_path)
     assert [v.value for v in judge.check_many(questions)] == [True] * 60
-    assert (judge.cached, judge.asked) == (len(kept), 60 - len(kept))
+    assert judge.usage.answers == 60 - len(kept)
 
 
 # --- stopping, secrets, loops ---------------------------------------------------------------------------------------
@@ -390,7 +397,6 @@ def test_few_unknown_do_not_stop_the_run(server: Server) -> None:
     judge = Judge(endpoint(server, concurrency=1))
     questions = [("bad" if n % 10 == 9 else "good", "p", f"{n}") for n in range(100)]
     assert sum(v.value is None for v in judge.check_many(questions)) == 10
-    assert judge.share_unknown == pytest.approx(0.1)
     strict = Judge(endpoint(server, concurrency=1), max_unknown=0.05)
     with pytest.raises(RTTError, match="max_unknown = 5%"):
         strict.check_many(questions)

@@ -8,7 +8,7 @@ from transformers import LlamaForCausalLM
 
 from rtt_lib import models
 from rtt_lib.errors import RTTError
-from rtt_lib.models import Source, load_backbone_for_tokens, load_causal_lm, load_tokenizer, resolve
+from rtt_lib.models import Source, identity, load_backbone_for_tokens, load_causal_lm, load_tokenizer, resolve
 
 
 def test_names(tmp_path):
@@ -20,6 +20,27 @@ def test_names(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RTTError, match=r"no config\.json"):
         resolve(tmp_path / "empty")
+
+
+def test_a_folder_is_known_by_all_that_decides_its_responses(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RTTError, match=r"no weights in this folder \(\*\.safetensors or pytorch_model\*\.bin\)"):
+        identity(tmp_path)
+    seen = set()
+    names = ["pytorch_model.bin", "model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
+             "tokenizer_config.json", "tokenizer.model", "chat_template.jinja", "special_tokens_map.json", "vocab.json",
+             "added_tokens.json", "merges.txt"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).write_text(f"another {name}")
+        seen.add(identity(tmp_path))
+    assert len(seen) == len(names)
+    last = identity(tmp_path)
+    for name in ("training_args.bin", "optimizer.bin", "trainer_state.json", "timing.json", "README.md"):
+        (tmp_path / name).write_text("decides nothing")
+    assert identity(tmp_path) == last
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    assert identity(moved) == last, "wherever it lies"
+    assert identity("Qwen/Qwen3-4B-Base") == "Qwen/Qwen3-4B-Base"
 
 
 def test_without_hub_and_file_both_ways_are_named(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load
+from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load, load_prompts
 
 CODE = "def check_following(instruction, response):\n    return len(response) < 50\n"
 HIR = [
@@ -146,9 +146,28 @@ def test_hir_truth_may_be_json_text(tmp_path):
     assert load("hir16k", jsonl(tmp_path / "a.jsonl", *rows)) == load("hir16k", jsonl(tmp_path / "b.jsonl", *HIR))
 
 
+def asks(family, instruction, **args):
+    """A row whose only constraint is that instruction."""
+    truth = {"instruction_id_list": [instruction], "kwargs": [args]}
+    return {"source": family, "criteria": ["x"], "ground_truth": truth}
+
+
+WRONG_ARGUMENTS = [
+    (asks("type1", "length_constraints:number_words", relation="exactly", num_words=3), "argument 'relation' must be"),
+    (asks("type1", "keywords:frequency", keyword="red", relation="at least"), "argument 'frequency' must be"),
+    (asks("type1", "length_constraints:nth_paragraph_first_word", num_paragraphs=9, nth_paragraph=9), "'first_word'"),
+    (
+        asks("type2", "count:numbers", N="three"),
+        ": instruction 1: ifbench:count:numbers: argument 'N' must be",
+    ),
+    (asks("type2", "count:keywords_multiple", keyword1="a", keyword2="b", keyword3="c", keyword4="d"), "'keyword5'"),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        *WRONG_ARGUMENTS,
         ({"source": "type9"}, "unknown source type 'type9'"),
         ({"criteria": []}, "'criteria'"),
         ({"criteria": ["only one"]}, "2 entries in 'checker' for 1 criteria"),
@@ -194,6 +213,8 @@ def test_tulu_gives_prompt_and_response(tmp_path):
     (item,) = load("tulu3", path)
     assert isinstance(item, Demonstration)
     assert (item.prompt.prompt, item.prompt.criteria, item.response) == ("Say hello.", (), "Hello.")
+    with pytest.raises(RTTError, match="'tulu3' has responses and no rubrics"):
+        load_prompts("tulu3", path)
 
 
 def test_questions_and_their_answers(tmp_path):
@@ -202,7 +223,7 @@ def test_questions_and_their_answers(tmp_path):
     assert "\\boxed{}" in math.prompt and "$2+3$" in math.prompt
     path = tmp_path / "mmlu.parquet"
     datasets.Dataset.from_list([MMLU]).to_parquet(str(path))
-    (mmlu,) = load("mmlu_pro", path)
+    (mmlu,) = load("mmlu-pro", path)
     assert (mmlu.id, mmlu.answer, mmlu.kind) == ("70", "B", "choice")
     assert "B. 2" in mmlu.prompt
 
@@ -213,6 +234,17 @@ def test_gpqa_options_are_shuffled_by_the_seed_and_the_answer_follows(tmp_path):
     assert all(f"{question.answer}. iron" in question.prompt for question in questions)
     assert {question.answer for question in questions} == set("ABCD")
     assert load("gpqa", path, seed=1) == questions != load("gpqa", path, seed=2)
+
+
+def test_an_id_that_a_row_lacks_is_its_number(tmp_path):
+    rows = [{**GPQA, "Record ID": None}, {k: v for k, v in GPQA.items() if k != "Record ID"}]
+    array = tmp_path / "a folder" / "gpqa.json"
+    array.parent.mkdir()
+    array.write_text(json.dumps(rows))
+    table = tmp_path / "gpqa.csv"
+    datasets.Dataset.from_list([GPQA | {"Record ID": None}] * 2).to_csv(str(table))
+    for path in (jsonl(tmp_path / "gpqa.jsonl", *rows), array, table):
+        assert [question.id for question in load("gpqa", path)] == ["gpqa-1", "gpqa-2"]
 
 
 def test_hub_ids_are_read_through_datasets(tmp_path, monkeypatch):
@@ -242,7 +274,7 @@ def test_what_cannot_be_loaded_says_so(tmp_path):
     with pytest.raises(RTTError, match="holds no rows"):
         load("hir16k", jsonl(tmp_path / "empty.jsonl"))
     with pytest.raises(RTTError, match=r"mmlu.jsonl:1: field 'answer' must be the letter of one of 3"):
-        load("mmlu_pro", jsonl(tmp_path / "mmlu.jsonl", {**MMLU, "answer": "D"}))
+        load("mmlu-pro", jsonl(tmp_path / "mmlu.jsonl", {**MMLU, "answer": "D"}))
     with pytest.raises(RTTError, match=r"gpqa.jsonl:1: field 'Incorrect Answer 3' is missing"):
         load("gpqa", jsonl(tmp_path / "gpqa.jsonl", {k: v for k, v in GPQA.items() if k != "Incorrect Answer 3"}))
     with pytest.raises(RTTError, match="must end with the assistant's reply"):
@@ -255,5 +287,5 @@ def test_limit_reads_only_so_many(tmp_path):
 
 def test_every_data_set_of_the_paper_is_there():
     assert set(SOURCES) == {
-        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "math500", "gpqa", "mmlu_pro",
+        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro",
     }  # fmt: skip

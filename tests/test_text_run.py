@@ -231,9 +231,9 @@ def test_scores_by_hand():
     ]
     found = text.grade(prompts, rows, Verifier())
     assert found["satisfied"] == pytest.approx(2 / 3) and found["unknown"] == 2
-    # Soft criteria are unknown without a judge: `a` is violated, undecided; `b` satisfied.
+    # Soft criteria are unknown without a judge: `a` is left out, also where it is violated; `b` is satisfied.
     assert found["families"] == {"judge": None, "no_commas": pytest.approx(2 / 3)}
-    assert found["all_satisfied"] == 0.5
+    assert found["all_satisfied"] == 1 and found["responses_unknown"] == 2
 
 
 # --- training and evaluating ---

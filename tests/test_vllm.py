@@ -114,7 +114,7 @@ def test_the_judge_asks_a_real_server(server, tmp_path):
     questions = [(criterion, "Describe a flag.", text) for text in ("It is red.", "It has a pole.")]
     verdicts = judge.check_many(questions)
     assert [verdict.value in (True, False, None) for verdict in verdicts] == [True, True]
-    assert judge.asked == 2 and judge.usage.requests >= 2
+    assert judge.usage.requests >= 2
     again = Judge(Endpoint("http://127.0.0.1:9/v1", MODEL, retries=0), cache=tmp_path / "judge", max_unknown=1)
     known = [n for n, verdict in enumerate(verdicts) if verdict.value is not None]
     kept = again.check_many([questions[n] for n in known])

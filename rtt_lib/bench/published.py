@@ -26,9 +26,9 @@ CASES = PROMPTS | {"IFEval Instruct": 834, "IFBench Instruct": 335}  # what each
 # -------------------------------------------------------------------------------------------------- one pass or five
 
 
-def printed(n: int, passes: int = 1) -> set[int]:
-    """Every figure, in hundredths of a per cent, that k of n * passes can be printed as; rounded or cut off."""
-    exact = [10_000 * k / (n * passes) for k in range(n * passes + 1)]
+def printed(n: int) -> set[int]:
+    """Every figure, in hundredths of a per cent, that k of n can be printed as; rounded or cut off."""
+    exact = [10_000 * k / n for k in range(n + 1)]
     return {int(value) for value in exact} | {int(value + 0.5) for value in exact}
 
 

@@ -1,7 +1,7 @@
 """Tables 1 and 2 from stored responses and from micro runs, with intervals, beside the paper's rows.
 
 An accuracy is a sum over responses of `hits` divided by a sum of `cases`: at the level of prompts a response is one
-case (none if undecided), at the level of instructions it has as many as it has known verdicts.
+case (none if one of its verdicts is undecided), at the level of instructions it has as many as it has known verdicts.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.rubrics.sources import load_prompts
 from rtt_lib.verify.answers import has_right_answer, unanswered
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.verify.grade import Values, grade_instructions, grade_muldimif, read_answers
-from rtt_lib.verify.verdict import aon
+from rtt_lib.verify.grade import Values, grade_instructions, grade_muldimif, prompt_score, read_answers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +99,7 @@ def prompts_of(name: str, files: Mapping[str, Path]) -> list[RubricPrompt]:
 
     if name not in files and not hub_answers():
         raise RTTError("its file is neither in data.path nor in RTT_TEST_DATA/benchmarks, and the hub does not answer")
-    return load_prompts(name.replace("-", "_"), files.get(name))
+    return load_prompts(name, files.get(name))
 
 
 def stored_responses(results: Path) -> list[tuple[str, str, str, Path]]:
@@ -184,7 +183,7 @@ def scores(ids: Sequence[str], verdicts: Sequence[Values], level: str) -> Scores
 
 def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
     if level == "prompt":
-        score = aon(values)
+        score = prompt_score(values)
         return (0.0, 0.0) if np.isnan(score) else (score, 1.0)
     known = [value for value in values if value is not None]
     return float(sum(known)), float(len(known))
@@ -200,7 +199,8 @@ def graded_table(
 
     `runs`: the (arm, seed) to look at; responses of others, left by an earlier profile, say, are not. None: all.
     The interval says how sure the accuracy of this one policy is, not how far another training seed would be off.
-    `verifier` has the judge, without which a benchmark of soft criteria stays undecided.
+    `verifier` has the judge, without which a benchmark of soft criteria stays undecided. The column `undecided` counts
+    what the accuracy leaves out: responses at the level of prompts, verdicts at the level of instructions.
     """
     cells: dict[tuple[str, ...], Scores] = {}
     about: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -218,7 +218,8 @@ def graded_table(
             for level in graded.levels if reading else [""]:
                 place = (arm, seed, benchmark, reading, level)
                 cells[place] = scores(graded.ids, verdicts, level)
-                undecided = sum(values.count(None) for values in verdicts)
+                unknown = [values.count(None) for values in verdicts]
+                undecided = sum(map(bool, unknown)) if level == "prompt" else sum(unknown)
                 about[place] = {"undecided": undecided, "unanswered": graded.unanswered, "note": graded.note}
     return pd.DataFrame(
         [_graded_row(place, cells) | about[place] for place in cells],
@@ -247,24 +248,27 @@ def _only_base(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> 
 
 
 def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
-    """95% bootstrap interval of the accuracy over prompts, and within each prompt over its completions."""
-    rng = np.random.default_rng(seed)
-    return percentile_interval([_resampled(own, _draw_prompts(own, rng), rng) for _ in range(RESAMPLES)])
+    """95% bootstrap interval of the accuracy over prompts, each drawn with its completions as they are.
+
+    What prompts score differs by their completions' chance too: to draw among the completions of a drawn prompt once
+    more would count that chance twice.
+    """
+    rng, sums = np.random.default_rng(seed), _sums(own)
+    return percentile_interval([_ratio(sums[_draw_prompts(own, rng)]) for _ in range(RESAMPLES)])
 
 
 def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, float]:
-    """Accuracy minus the base's, with its interval: the same prompts are drawn for both, completions for each."""
+    """Accuracy minus the base's, with its interval: the same prompts are drawn for both."""
     if own.ids != base.ids:
         odd = sorted(set(own.ids) ^ set(base.ids))
         raise RTTError(
             f"{len(own.ids)} prompts cannot be paired with the {len(base.ids)} of the base model: {odd[0]!r} is not "
             "among both; generate the responses of both anew"
         )
-    rng = np.random.default_rng(seed)
-    draws = []
+    rng, sums, base_sums, draws = np.random.default_rng(seed), _sums(own), _sums(base), []
     for _ in range(RESAMPLES):
         prompts = _draw_prompts(own, rng)
-        draws.append(_resampled(own, prompts, rng) - _resampled(base, prompts, rng))
+        draws.append(_ratio(sums[prompts]) - _ratio(base_sums[prompts]))
     return (own.accuracy - base.accuracy, *percentile_interval(draws))
 
 
@@ -272,11 +276,14 @@ def _draw_prompts(own: Scores, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, len(own.hits), len(own.hits))
 
 
-def _resampled(own: Scores, prompts: np.ndarray, rng: np.random.Generator) -> float:
-    """The accuracy on drawn prompts, each with as many completions drawn from its own."""
-    completions = rng.integers(0, own.hits.shape[1], (len(prompts), own.hits.shape[1]))
-    cases = own.cases[prompts[:, None], completions].sum()
-    return float(own.hits[prompts[:, None], completions].sum() / cases) if cases else float("nan")
+def _sums(own: Scores) -> np.ndarray:
+    """[P, 2]: the hits and the cases of each prompt."""
+    return np.stack([own.hits.sum(axis=1), own.cases.sum(axis=1)], axis=1)
+
+
+def _ratio(sums: np.ndarray) -> float:
+    hits, cases = sums.sum(axis=0)
+    return float(hits / cases) if cases else float("nan")
 
 
 # ----------------------------------------------------------------------------------------------------------- tables
@@ -389,8 +396,8 @@ def stored_sentence(graded: pd.DataFrame) -> str:
         return "No stored responses in this profile: nothing of a real model was graded here."
     policies = graded[["arm", "seed"]].drop_duplicates()
     benchmarks = ", ".join(TITLES[name] for name in TITLES if name in set(graded["benchmark"]))
-    counted = graded["level"].eq("instruction") | graded["reading"].eq("answer")
-    undecided = int(graded[counted].groupby("reading")["undecided"].sum().max()) if counted.any() else 0
+    undecided = _most_undecided(graded[graded["level"].eq("instruction") | graded["reading"].eq("answer")])
+    without = _most_undecided(graded[graded["level"].eq("prompt")])
     compared = graded[
         (graded["level"] == "prompt")
         & graded["gain"].notna()
@@ -399,9 +406,15 @@ def stored_sentence(graded: pd.DataFrame) -> str:
     clear = int(((compared["gain low"] > 0) | (compared["gain high"] < 0)).sum())
     notes = graded.loc[graded["note"].ne(""), ["benchmark", "note"]].drop_duplicates()
     return (
-        f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading. "
+        f"{len(policies)} policies on {benchmarks}; at most {undecided} verdicts undecided under one reading"
+        f"{f', which leaves {without} responses out of the accuracies over prompts' if without else ''}. "
         f"{clear} of {len(compared)} differences to the base model at the level of prompts exclude zero."
     ) + "".join(f"\n{TITLES[row.benchmark]} is not graded: {row.note}." for row in notes.itertuples())
+
+
+def _most_undecided(rows: pd.DataFrame) -> int:
+    """Of all readings, the most that are undecided."""
+    return int(rows.groupby("reading")["undecided"].sum().max()) if len(rows) else 0
 
 
 def left_out(results: Path) -> str:

@@ -29,8 +29,8 @@ from rtt_lib.rubrics.compose import Task, compose, default_tasks, read_tasks
 from rtt_lib.rubrics.schema import RubricPrompt
 from rtt_lib.verify.answers import has_right_answer, unanswered
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.grade import prompt_score
 from rtt_lib.verify.judge import Judge
-from rtt_lib.verify.verdict import aon
 
 if TYPE_CHECKING:
     from rtt_lib.train.text_runs import TextRunSpec
@@ -143,8 +143,10 @@ def _respond(
 
 
 def grade(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
-    """Shares in [0, 1] of the known verdicts: all constraints satisfied, mean over constraints, and per family.
+    """Shares in [0, 1]: responses that satisfy all constraints, constraints satisfied, and those of each family.
 
+    Of constraints the known verdicts are counted, of responses those without an unknown verdict; `unknown` and
+    `responses_unknown` are how many are left out.
     Of questions with one right answer: the accuracy, and the share of responses that state no answer, which are wrong.
     """
     asked = {prompt.id: prompt for prompt in prompts}
@@ -155,10 +157,12 @@ def grade(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], ve
         for criterion, verdict in zip(rubric, row, strict=True):
             families[criterion.family].append(verdict.value)
     everything = [value for values in families.values() for value in values]
+    scores = [prompt_score([verdict.value for verdict in row]) for row in verdicts]
     found = {
-        "all_satisfied": _mean(aon([verdict.value for verdict in row]) for row in verdicts),
+        "all_satisfied": _mean(scores),
         "satisfied": _mean(everything),
         "unknown": everything.count(None),
+        "responses_unknown": sum(map(math.isnan, scores)),
         "families": {family: _mean(values) for family, values in sorted(families.items())},
     }
     if any(map(has_right_answer, prompts)):

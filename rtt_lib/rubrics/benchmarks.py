@@ -11,11 +11,13 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.rubrics.wordings import instruction_text
+from rtt_lib.verify import check
 from rtt_lib.verify.muldimif import verifier_id
 from rtt_lib.verify.registry import find_rule
 
 # `ifbench` are the checkers of the paper's time (2025), `ifbench-head` those of the benchmark's later state.
 BENCHMARKS = ("ifeval", "ifbench", "ifbench-head", "muldimif")
+ANY_RESPONSE = "One two three.\n\nFour five six."
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ def read_rows(name: str, path: str | Path) -> list[BenchmarkRow]:
     rows = [convert_row(name, raw, where) for where, raw in _raw_rows(path)]
     if not rows:
         raise RTTError(f"{path}: holds no prompts")
-    _require_unique("key", {}, ((row.where, row.key) for row in rows))
+    _require_unique("key", ((row.where, row.key) for row in rows))
     if name != "muldimif":  # there responses are matched by the prompt's text
-        _require_unique("prompt", {}, ((row.where, row.prompt.prompt) for row in rows))
+        _require_unique("prompt", ((row.where, row.prompt.prompt) for row in rows))
     return rows
 
 
@@ -62,7 +64,8 @@ def _raw_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
     yield from ((f"{path}: item {number}", row) for number, row in enumerate(items, 1))
 
 
-def _require_unique(what: str, seen: dict, values: Iterator[tuple[str, Any]]) -> None:
+def _require_unique(what: str, values: Iterator[tuple[str, Any]]) -> None:
+    seen: dict[Any, str] = {}
     for where, value in values:
         if value in seen:
             raise RTTError(f"{where}: {what} {str(value)[:60]!r} was already used at {seen[value]}")
@@ -110,9 +113,23 @@ def _criterion(name: str, instruction: Any, kwargs: Any, where: str) -> Criterio
     except RTTError as error:
         raise RTTError(f"{where}: {error}") from error
     try:
-        return Criterion(instruction_text(instruction, args), f"{name}:{instruction}", args)
+        criterion = Criterion(instruction_text(instruction, args), f"{name}:{instruction}", args)
     except KeyError as error:
         raise RTTError(f"{where}: {instruction} needs the argument {error}") from error
+    require_arguments(criterion, where)
+    return criterion
+
+
+def require_arguments(criterion: Criterion, where: str) -> None:
+    """Let a rule read its arguments where their row is known: else a wrong one ends a training run that is under way.
+
+    Rules read them when they decide, so it decides on some response.
+    """
+    try:
+        check(criterion, "", ANY_RESPONSE)
+    except RTTError as error:
+        reason = str(error).removeprefix(f"{criterion.verifier}: ")  # some rules say their name themselves
+        raise RTTError(f"{where}: {criterion.verifier}: {reason}") from error
 
 
 def _muldimif_row(name: str, row: Any, where: str) -> BenchmarkRow:
@@ -124,11 +141,15 @@ def _muldimif_row(name: str, row: Any, where: str) -> BenchmarkRow:
         raise RTTError(
             f"{where}: {len(asked)} user messages and {len(constraints)} constraints, at least 1 each needed"
         )
-    for constraint in constraints:
-        if not isinstance(constraint, list) or [type(part) for part in constraint] != [str, str, str]:
-            raise RTTError(f"{where}: a constraint must be [type, subtype, text], found {constraint!r}")
-    criteria = tuple(
-        Criterion(text, verifier_id(kind, subtype), {"type": kind, "subtype": subtype, "text": text})
-        for kind, subtype, text in constraints
-    )
+    criteria = tuple(_constraint(each, f"{where}: constraint {k}") for k, each in enumerate(constraints, 1))
     return BenchmarkRow(where, key, RubricPrompt(str(key), asked[-1], criteria, source=name))
+
+
+def _constraint(constraint: Any, where: str) -> Criterion:
+    if not isinstance(constraint, list) or [type(part) for part in constraint] != [str, str, str]:
+        raise RTTError(f"{where}: a constraint must be [type, subtype, text], found {constraint!r}")
+    kind, subtype, text = constraint
+    try:
+        return Criterion(text, verifier_id(kind, subtype), {"type": kind, "subtype": subtype, "text": text})
+    except RTTError as error:
+        raise RTTError(f"{where}: {error}") from error

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_jsonl, write_jsonl
 
 JUDGE = "judge"
 
@@ -49,15 +47,6 @@ class RubricPrompt:
     task: str = ""
     source: str = ""
 
-    def to_json(self) -> dict:
-        return {
-            "id": self.id,
-            "prompt": self.prompt,
-            "criteria": [criterion.to_json() for criterion in self.criteria],
-            "task": self.task,
-            "source": self.source,
-        }
-
 
 def _field(row: Mapping, name: str, kind: type, where: str, default: Any = None) -> Any:
     value = row.get(name, default)
@@ -76,23 +65,3 @@ def criterion_from_json(row: Any, where: str) -> Criterion:
         verifier=_field(row, "verifier", str, where, JUDGE),
         args=_field(row, "args", dict, where, {}),
     )
-
-
-def prompt_from_json(row: Mapping, where: str) -> RubricPrompt:
-    """Validate one row; `where` (file and line) opens every message."""
-    criteria = _field(row, "criteria", list, where)
-    return RubricPrompt(
-        id=_field(row, "id", str, where),
-        prompt=_field(row, "prompt", str, where),
-        criteria=tuple(criterion_from_json(c, f"{where}: criteria[{k}]") for k, c in enumerate(criteria)),
-        task=_field(row, "task", str, where, ""),
-        source=_field(row, "source", str, where, ""),
-    )
-
-
-def read_prompts(path: str | Path) -> list[RubricPrompt]:
-    return [prompt_from_json(row, f"{path}:{number}") for number, row in read_jsonl(path)]
-
-
-def write_prompts(path: str | Path, prompts: list[RubricPrompt]) -> Path:
-    return write_jsonl(path, [prompt.to_json() for prompt in prompts])

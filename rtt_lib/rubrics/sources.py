@@ -6,7 +6,7 @@
 | tulu3 | allenai/tulu-3-sft-mixture | Demonstration: a prompt without rubric and a strong LLM's response |
 | ifeval, ifbench, muldimif | google/IFEval, allenai/IFBench_test, Junjie-Ye/MulDimIF | RubricPrompt, all hard |
 | advancedif | facebook/AdvancedIF | RubricPrompt, all soft |
-| math500, gpqa, mmlu_pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
+| math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
 
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
 set of 448, which the paper's numbers fit; it and AdvancedIF want their terms accepted on the hub first (HF_TOKEN).
@@ -25,7 +25,7 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
-from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field
+from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
 from rtt_lib.rubrics.schema import JUDGE, Criterion, RubricPrompt
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
@@ -111,7 +111,10 @@ def load(
 
 def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
     """The items of data set `name` as prompts that can be graded; see `load`."""
-    return [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
+    prompts = [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
+    if not all(isinstance(prompt, RubricPrompt) for prompt in prompts):
+        raise RTTError(f"data set {name!r} has responses and no rubrics to grade them by")
+    return prompts
 
 
 def _report_unruled(name: str, items: Iterable[Item]) -> None:
@@ -178,6 +181,11 @@ def _id(row: Row, name: str, where: str) -> str:
     return str(field(row, name, (int, str), where))
 
 
+def _number(where: str) -> str:
+    """The line or row of a place, for rows without an id: the path before it is this machine's own."""
+    return where.rsplit(":", 1)[-1].removeprefix(" row ")
+
+
 def _strings(row: Row, name: str, where: str) -> list[str]:
     values = field(row, name, list, where)
     if not values or not all(isinstance(value, str) and value.strip() for value in values):
@@ -242,12 +250,14 @@ def _by_instruction(*families: str) -> Callable[[Row, list[str], str], Iterator[
 
     def convert(truth: Row, texts: list[str], where: str) -> Iterator[Criterion]:
         ids, kwargs = _aligned(truth, "instruction_id_list", texts, where), _aligned(truth, "kwargs", texts, where)
-        for text, id, args in zip(texts, ids, kwargs, strict=True):
+        for number, (text, id, args) in enumerate(zip(texts, ids, kwargs, strict=True), 1):
             if not isinstance(id, str) or not isinstance(args, dict | None):
                 raise RTTError(f"{where}: expected an instruction id and its arguments, found {id!r} and {args!r}")
             verifier = next((f"{family}:{id}" for family in families if _has_rule(f"{family}:{id}")), JUDGE)
             known = {name: value for name, value in (args or {}).items() if value is not None}
-            yield Criterion(text, verifier, known if verifier != JUDGE else {"unruled": id})
+            criterion = Criterion(text, verifier, known if verifier != JUDGE else {"unruled": id})
+            require_arguments(criterion, f"{where}: instruction {number}")
+            yield criterion
 
     return convert
 
@@ -304,8 +314,9 @@ def _advancedif(row: Row, where: str, rng: random.Random) -> RubricPrompt:
     metadata = _parsed(row, "prompt_metadata", dict, where)
     rubrics = _strings({"rubrics": _parsed(metadata, "rubrics", list, f"{where}: prompt_metadata")}, "rubrics", where)
     kind = field(row, "benchmark_name", str, where)
-    id = f"advancedif-{where.rsplit(':', 1)[-1].removeprefix(' row ')}"
-    return RubricPrompt(id, _chat(turns), tuple(map(Criterion, rubrics)), source=f"advancedif:{kind}")
+    return RubricPrompt(
+        f"advancedif-{_number(where)}", _chat(turns), tuple(map(Criterion, rubrics)), source=f"advancedif:{kind}"
+    )
 
 
 def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
@@ -329,7 +340,7 @@ def _gpqa(row: Row, where: str, rng: random.Random) -> Question:
     right = field(row, "Correct Answer", str, where).strip()
     options = [right, *(field(row, f"Incorrect Answer {k}", str, where).strip() for k in (1, 2, 3))]
     rng.shuffle(options)
-    id = str(row.get("Record ID") or f"gpqa-{where.rsplit(' ', 1)[-1]}")
+    id = str(row.get("Record ID") or f"gpqa-{_number(where)}")
     return _choice(id, field(row, "Question", str, where), options, LETTERS[options.index(right)])
 
 
@@ -355,5 +366,5 @@ SOURCES = {
     "advancedif": Source("facebook/AdvancedIF", _advancedif),
     "math500": Source("HuggingFaceH4/MATH-500", _math, split="test"),
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
-    "mmlu_pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
+    "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
 }

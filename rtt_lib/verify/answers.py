@@ -7,7 +7,7 @@ r"""Questions with one right answer: MATH-500 by math-verify, multiple choice (G
 
 A response without an answer is wrong, as in these benchmarks, with NO_ANSWER as reason so that it can be counted.
 What a model thought aloud before `</think>` is not its answer. Answers that cannot be compared within the limits of
-time and memory are undecided.
+time and memory are undecided, and so are those to a question whose right answer math-verify cannot read.
 """
 
 from __future__ import annotations

@@ -24,21 +24,29 @@ def main() -> None:
     # LaTeX alone: the reader of plain expressions is sympy's, which evaluates its text as Python.
     config = [LatexExtractionConfig(boxed_match_priority=0)]
 
-    def equal(right: str, given: str) -> bool:
-        sides = [
-            parse(rf"$\boxed{{{text}}}$", config, parsing_timeout=None, raise_on_error=True) for text in (right, given)
-        ]
-        return bool(verify(*sides, timeout_seconds=None))
+    def read(text: str) -> list:
+        return parse(rf"$\boxed{{{text}}}$", config, parsing_timeout=None, raise_on_error=True)
+
+    def equals(right: list, given: str) -> bool:
+        try:
+            return bool(verify(right, read(given), timeout_seconds=None))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # not mathematics: what cannot be read is not the right answer
+            return False
 
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF, which nobody handles here
         try:
-            found, reason = equal(*json.loads(line)), ""
+            right, given = json.loads(line)
+            found, reason = equals(read(right), given), ""
         except MemoryError:
             found, reason = None, "comparing the answers took too much memory"
-        except Exception:  # not mathematics: what cannot be read is not the right answer
-            found, reason = False, ""
+        except RecursionError:
+            found, reason = None, "the answers are nested too deeply to be compared"
+        except Exception:  # of the right answer: nothing can be held against it
+            found, reason = None, "the right answer cannot be read as mathematics"
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps([found, reason]), file=answers, flush=True)
 

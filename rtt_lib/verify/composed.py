@@ -4,7 +4,7 @@ What counts here, so that the same text always gives the same verdict and no dat
 - a word is a run of letters and digits, joined by apostrophes or hyphens inside ("don't", "well-known");
 - a sentence is a piece of one line that ends in `.`, `!` or `?`; a title or a list item without such an end is none;
 - a paragraph is a block of text between empty lines.
-Words are compared without regard to case, phrases with it.
+Words are compared without regard to case, phrases with it. A blank response violates everything.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rtt_lib.errors import RTTError
-from rtt_lib.verify.registry import Check, rule
+from rtt_lib.verify.loose import BLANK
+from rtt_lib.verify.registry import Check, Polarity, Scope, rule
 from rtt_lib.verify.verdict import Span, Verdict
 
 WORD = re.compile(r"\w+(?:['’\-]\w+)*")
-SENTENCE_END = re.compile(r"[.!?]+[\"”’')\]]*(?=\s|$)|\n")
+# No mark is looked at twice: neither from the middle of a run of them, nor again with fewer of them (`++`, `*+`).
+SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"”’')\]]*+(?=\s|$)|\n")
 PARAGRAPH = re.compile(r"\S(?:[^\n]|\n(?!\s*\n))*")
 FIRST_PERSON = re.compile(r"\b(?:I|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
-QUOTED = re.compile(r"\"[^\"\n]+\"|“[^”\n]+”")
+QUOTED = re.compile(r"\"[^\"\n]+\"|“[^“”\n]+”")  # of a quotation within another, the inner one
 AFTER_MARK = "\"”’')]!."  # what may follow a question mark that ends a sentence
 RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "exactly": int.__eq__,
@@ -30,6 +32,24 @@ RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "at_most": int.__le__,
 }
 Args = Mapping[str, Any]
+
+
+def composed(name: str, scope: Scope, polarity: Polarity = "positive") -> Callable[[Check], Check]:
+    """Register a check as `composed:<name>`; a blank response violates it, whatever it asks, as in IFEval and IFBench.
+
+    Otherwise a policy would be rewarded for ending at once: where nothing is written, nothing forbidden is, and no
+    limit is exceeded.
+    """
+
+    def register(check: Check) -> Check:
+        @functools.wraps(check)
+        def guarded(args: Args, prompt: str, response: str) -> Verdict:
+            verdict = check(args, prompt, response)  # a wrong argument is an error here too
+            return verdict if response.strip() else BLANK
+
+        return rule(f"composed:{name}", scope, polarity)(guarded)
+
+    return register
 
 
 # ------------------------------------------------------------------------------------------------------- arguments
@@ -116,7 +136,7 @@ def _present(name: str) -> Callable[[Callable[[Args, str], tuple[Span, ...]]], C
             spans = find(args, response)
             return Verdict(bool(spans), f"found {len(spans)} times", spans)
 
-        return rule(f"composed:{name}", scope="local", polarity="positive")(check)
+        return composed(name, scope="local", polarity="positive")(check)
 
     return register
 
@@ -133,7 +153,7 @@ def end(args: Args, response: str) -> tuple[Span, ...]:
     return ((stop - len(phrase), stop),) if response[:stop].endswith(phrase) else ()
 
 
-@rule("composed:keywords", scope="local", polarity="positive")
+@composed("keywords", scope="local", polarity="positive")
 def keywords(args: Args, prompt: str, response: str) -> Verdict:
     found = {word: word_spans(word, response) for word in _words_arg(args)}
     missing = [word for word, spans in found.items() if not spans]
@@ -206,7 +226,7 @@ def _absent(name: str) -> Callable[[Callable[[Args, str], tuple[Span, ...]]], Ch
             spans = find(args, response)
             return Verdict(not spans, f"found {len(spans)} times", spans)
 
-        return rule(f"composed:{name}", scope="local", polarity="negative")(check)
+        return composed(name, scope="local", polarity="negative")(check)
 
     return register
 
@@ -257,7 +277,7 @@ def no_sentence_start(args: Args, response: str) -> tuple[Span, ...]:
 # Every token is relevant whatever the spans; a count's spans are what it counts, for those who want to credit them.
 
 
-@rule("composed:words", scope="global")
+@composed("words", scope="global")
 def words(args: Args, prompt: str, response: str) -> Verdict:
     if args.get("min") is None and args.get("max") is None:
         raise RTTError("argument 'min' or 'max' is needed")
@@ -267,46 +287,46 @@ def words(args: Args, prompt: str, response: str) -> Verdict:
     return Verdict(low <= n and (high is None or n <= high), f"there are {n} words")
 
 
-@rule("composed:sentences", scope="global")
+@composed("sentences", scope="global")
 def sentences(args: Args, prompt: str, response: str) -> Verdict:
     holds, wanted = _relation(args)
     n = len(sentence_spans(response))
     return Verdict(holds(n, wanted), f"there are {n} sentences")
 
 
-@rule("composed:paragraphs", scope="global")
+@composed("paragraphs", scope="global")
 def paragraphs(args: Args, prompt: str, response: str) -> Verdict:
     n = len(paragraph_spans(response))
     return Verdict(n == _arg(args, "n", int), f"there are {n} paragraphs")
 
 
-@rule("composed:sentence_words", scope="global")
+@composed("sentence_words", scope="global")
 def sentence_words(args: Args, prompt: str, response: str) -> Verdict:
     limit = _arg(args, "max", int)
     long = tuple(s for s in sentence_spans(response) if count_words(response[slice(*s)]) > limit)
     return Verdict(not long, f"{len(long)} sentences are longer", long)
 
 
-@rule("composed:keyword_count", scope="global")
+@composed("keyword_count", scope="global")
 def keyword_count(args: Args, prompt: str, response: str) -> Verdict:
     holds, wanted = _relation(args)
     spans = word_spans(_arg(args, "word", str), response)
     return Verdict(holds(len(spans), wanted), f"it occurs {len(spans)} times", spans)
 
 
-@rule("composed:bullets", scope="global")
+@composed("bullets", scope="global")
 def bullets(args: Args, prompt: str, response: str) -> Verdict:
     mark = _arg(args, "mark", str) + " "
     spans = tuple(span for span in _lines(response) if response.startswith(mark, span[0]))
     return Verdict(len(spans) == _arg(args, "n", int), f"there are {len(spans)} list items", spans)
 
 
-@rule("composed:lowercase", scope="global")
+@composed("lowercase", scope="global")
 def lowercase(args: Args, prompt: str, response: str) -> Verdict:
     return _one_case(response, str.isupper, str.islower)
 
 
-@rule("composed:uppercase", scope="global")
+@composed("uppercase", scope="global")
 def uppercase(args: Args, prompt: str, response: str) -> Verdict:
     return _one_case(response, str.islower, str.isupper)
 

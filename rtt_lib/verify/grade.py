@@ -1,7 +1,7 @@
 """`rtt grade`: anyone's responses to IFEval, IFBench or MulDimIF, verdict by verdict.
 
-How undecided verdicts (null) enter the accuracies: at the level of instructions they are left out; a prompt is
-violated as soon as one known verdict is, undecided (and left out) if the known ones hold and another is unknown.
+How undecided verdicts (null) enter the accuracies: at the level of instructions they are left out, at the level of
+prompts every response that has one is, and how many were left out is said.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ on its own, names ending in .gz are read compressed. OUT gets one line per respo
 "strict": [...], "loose": [...]}, for MulDimIF {"id": ..., "verdicts": [...], "verdicts_parsed": [...]}, one entry per
 constraint, null where it could not be decided. A summary with the accuracies goes to standard output."""
 UNDECIDED = """\
-Undecided verdicts are left out of the accuracy over instructions. A prompt with an undecided verdict counts as
-violated if another of its constraints is violated, and is left out of the accuracy over prompts otherwise."""
+Undecided verdicts are left out of the accuracy over instructions, and responses with an undecided verdict out of the
+accuracy over prompts, whatever their other verdicts. The summary counts both, as undecided_instructions and
+undecided_prompts."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     _import_nltk_without_scipy()
     name = options.benchmark
-    if name == "ifbench" and options.ifbench_version == "head":
+    if options.ifbench_version and name != "ifbench":
+        raise RTTError(f"--ifbench-version chooses the checkers of ifbench: leave it out to grade {name}")
+    if options.ifbench_version == "head":
         name = "ifbench-head"
     rows = read_rows(name, options.data)
     answers = read_answers(options.responses, rows, "id" if name == "muldimif" else "prompt")
@@ -86,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ifbench-version",
         choices=("2025", "head"),
-        default="2025",
-        help="the IFBench checkers of the paper's time (default) or the later ones; 18 of 3,350 verdicts differ",
+        help="of ifbench alone: the checkers of the paper's time, 2025 (default), or head, those of the IFBench "
+        "repository in August 2026; 18 of 3,350 verdicts differ",
     )
     return parser
 
@@ -156,9 +159,18 @@ def summarise(graded: Sequence[dict]) -> dict:
     }
 
 
+def prompt_score(values: Values) -> float:
+    """1 if every constraint is satisfied, 0 if one is violated, NaN if one is undecided.
+
+    Not the reward `aon`, to which one violation is enough: an accuracy that counted a response with an undecided
+    verdict when another is violated, and left it out when the others hold, would count its failures only.
+    """
+    return math.nan if None in values else aon(values)
+
+
 def _accuracies(rows: Sequence[Values]) -> dict:
     known = [value for row in rows for value in row if value is not None]
-    prompts = [score for score in map(aon, rows) if not math.isnan(score)]
+    prompts = [score for score in map(prompt_score, rows) if not math.isnan(score)]
     return {
         "prompt_accuracy": sum(prompts) / len(prompts) if prompts else None,
         "instruction_accuracy": sum(known) / len(known) if known else None,

@@ -221,6 +221,7 @@ def nth_paragraph_first_word(args, prompt, response) -> Verdict:
     asked, nth = count_arg(args, "num_paragraphs"), count_arg(args, "nth_paragraph", least=1)
     if nth > asked:
         raise RTTError(f"argument 'nth_paragraph' is {nth}, more than 'num_paragraphs' ({asked})")
+    first_word = text_arg(args, "first_word").lower()
     paragraphs = response.split("\n\n")
     count = sum(bool(paragraph.strip()) for paragraph in paragraphs)
     if nth > count or not paragraphs[nth - 1].strip():
@@ -228,7 +229,7 @@ def nth_paragraph_first_word(args, prompt, response) -> Verdict:
     offset = sum(len(paragraph) + 2 for paragraph in paragraphs[: nth - 1])
     start, end = _first_word(paragraphs[nth - 1])
     word = "".join(letter.lower() for letter in paragraphs[nth - 1][start:end])
-    value = count == asked and word == text_arg(args, "first_word").lower()
+    value = count == asked and word == first_word
     reason = f"{count} paragraphs, exactly {asked} asked; paragraph {nth} opens with {word!r}"
     return Verdict(value, reason, ((offset + start, offset + end),) if start < end else ())
 

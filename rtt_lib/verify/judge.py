@@ -30,7 +30,7 @@ from rtt_lib.verify.verdict import Verdict
 DEFAULT_TEMPLATE = Path(__file__).with_name("templates") / "judge.txt"
 REMINDER = "Answer with one word only: YES or NO."
 LEFT_OUT = "\n[... {count} characters left out here ...]\n"
-FENCES = re.compile(r"<(?=\s*/?\s*(?:criterion|prompt|response)\b)", re.IGNORECASE)
+FENCES = re.compile(r"<(?=\s*(?:/\s*)?(?:criterion|prompt|response)\b)", re.IGNORECASE)
 ANSWER = re.compile(r"[\W_]*(YES|NO)[\W_]*", re.IGNORECASE)
 
 RECENT, AT_LEAST = 500, 50  # the share of unknown verdicts is watched over the last 500, from the 50th on
@@ -108,13 +108,7 @@ class Judge:
         self.cache = Path(cache) if cache is not None else None
         self.budget, self.measure, self.max_unknown = budget, measure, max_unknown
         self.usage = Usage()
-        self.asked = self.unknown = self.cached = 0
         self._recent: deque[str] = deque(maxlen=RECENT)  # why a question stayed undecided, "" where it did not
-
-    @property
-    def share_unknown(self) -> float:
-        """Of the questions put to the server so far."""
-        return self.unknown / self.asked if self.asked else 0.0
 
     def check_many(self, questions: Sequence[Question]) -> list[Verdict]:
         """The verdicts on (criterion, prompt, response), in order; equal questions are asked once."""
@@ -141,7 +135,6 @@ class Judge:
         path = None if self.cache is None else cache_path(self.cache, self.endpoint, messages, reminder=REMINDER)
         known = None if path is None else read_kept(path)
         if known in ("YES", "NO"):
-            self.cached += 1
             return Verdict(known == "YES", note)
         try:
             value = await self._ask(session, messages)
@@ -164,8 +157,6 @@ class Judge:
 
     def _counted(self, verdict: Verdict) -> Verdict:
         """Count the verdict; stop the run where too many of the last ones are unknown."""
-        self.asked += 1
-        self.unknown += verdict.value is None
         self._recent.append(verdict.reason if verdict.value is None else "")
         reasons = [reason for reason in self._recent if reason]
         share = len(reasons) / len(self._recent)

@@ -25,7 +25,7 @@ from rtt_lib.profile import Profile, load_profile
 from rtt_lib.relevance import llm_annotate
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, read_benchmark, read_rows
 from rtt_lib.rubrics.compose import read_tasks
-from rtt_lib.rubrics.schema import RubricPrompt, prompt_from_json, read_prompts
+from rtt_lib.rubrics.schema import RubricPrompt, criterion_from_json
 from rtt_lib.rubrics.sources import Demonstration, Question, load
 from rtt_lib.state import discover, source_digest
 from rtt_lib.verify import check, judge
@@ -43,7 +43,7 @@ GOOD = {
     "advancedif": [rows.ADVANCEDIF],
     "math500": [rows.MATH],
     "gpqa": [rows.GPQA],
-    "mmlu_pro": [rows.MMLU],
+    "mmlu-pro": [rows.MMLU],
 }
 PROMPT = {
     "id": "p1",
@@ -126,11 +126,8 @@ def test_any_file_is_rows_or_an_error(folder, data, name):
 
 
 @fuzz(several([PROMPT]))
-def test_any_rubric_file_is_prompts_or_an_error(folder, data):
-    path = put(folder, "prompts.jsonl", data)
-    for prompt in result_or_error(read_prompts, path) or []:
-        assert isinstance(prompt, RubricPrompt) and prompt_from_json(prompt.to_json(), "again") == prompt
-    result_or_error(read_tasks, path)
+def test_any_file_of_tasks_is_tasks_or_an_error(folder, data):
+    result_or_error(read_tasks, put(folder, "tasks.jsonl", data))
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -279,9 +276,10 @@ def test_any_arguments_give_a_verdict_or_an_error(folder, name, args, response):
 def test_any_criterion_gives_a_verdict_or_an_error(folder, row, response):
     if row.get("verifier") == "code:python":
         return
-    prompt = result_or_error(prompt_from_json, PROMPT | {"criteria": [row]}, "here")
-    if prompt is not None:
-        result_or_error(check, prompt.criteria[0], prompt.prompt, response)
+    criterion = result_or_error(criterion_from_json, row, "here")
+    if criterion is not None:
+        assert criterion_from_json(criterion.to_json(), "again") == criterion
+        result_or_error(check, criterion, "a prompt", response)
 
 
 # --- statistics ---

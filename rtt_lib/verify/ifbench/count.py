@@ -132,8 +132,9 @@ def words_japanese(args: Args, prompt: str, response: str) -> Verdict:
 @instruction("count:keywords_multiple", "local")
 def keywords_multiple(args: Args, prompt: str, response: str) -> Verdict:
     lowered, spans = text.Lowered(response), []
+    keywords = {name: words_of(args, name).strip().lower() for name in KEYWORD_COUNTS}
     for name, wanted in KEYWORD_COUNTS.items():
-        keyword = words_of(args, name).strip().lower()
+        keyword = keywords[name]
         found = find_all(keyword, lowered.text)
         if len(found) != wanted:
             return Verdict(False, f"{keyword!r} occurs {len(found)} times, exactly {wanted} asked for")

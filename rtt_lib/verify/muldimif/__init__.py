@@ -26,7 +26,7 @@ from rtt_lib.verify.muldimif import (
     tables,
     words,
 )
-from rtt_lib.verify.registry import Polarity, Scope, rule
+from rtt_lib.verify.registry import Scope, rule
 from rtt_lib.verify.verdict import Verdict
 
 __all__ = ["CATEGORIES", "category", "check", "parsed", "verifier_id"]
@@ -126,8 +126,7 @@ def _read(type: str, subtype: str, text: str) -> tuple[Room, Any]:
 
 def _register(name: str) -> None:
     scope: Scope = "local" if name in LOCAL else "global"
-    polarity: Polarity = "positive"
-    rule(f"muldimif:{name}", scope, polarity)(check)
+    rule(f"muldimif:{name}", scope)(check)
 
 
 for _name in CATEGORIES:
