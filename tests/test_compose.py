@@ -23,7 +23,7 @@ from rtt_lib.rubrics.compose import (
     load_data,
     read_tasks,
 )
-from rtt_lib.rubrics.decontaminate import decontaminate
+from rtt_lib.rubrics.decontaminate import decontaminate, decontaminated
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check, composed, verify
 from rtt_lib.verify.registry import find_rule
@@ -308,7 +308,8 @@ OWN_BENCHMARK = [
             Criterion("", "ifeval:keywords:forbidden_words", {"forbidden_words": ["mud", "stone"], "num": None}),
             Criterion("", "ifeval:startend:end_checker", {"end_phrase": "That is all for today."}),
         ),
-    )
+    ),
+    RubricPrompt("b2", "请写一首关于黄河的古诗。不要使用逗号和句号。", (Criterion("不要使用逗号和句号"),)),
 ]
 
 
@@ -328,6 +329,9 @@ def leaking(text="Be brief.", task="Name a bird.", **args) -> RubricPrompt:
         (leaking(mark="mud"), None),  # a choice among a few signs, not a wording
         (leaking(task="Write a poem about rivers. Do not be long."), None),
         (leaking(task="Write a poem about rivers. Do not use rhymes."), "task"),
+        (leaking(task="为我写一篇关于春天的短文"), None),  # six characters in common
+        (leaking(task="写一首关于黄河的古诗吧"), "task"),
+        (leaking("不要使用逗号和句号。"), "wording"),
     ],
 )
 def test_decontamination_finds_what_is_shared(prompt, kind):
@@ -335,6 +339,23 @@ def test_decontamination_finds_what_is_shared(prompt, kind):
     assert {overlap.kind for overlap in report.overlaps} == ({kind} if kind else set())
     assert report.clean is (kind is None)
     assert report.prompt_ids == (frozenset({"p1"}) if kind else frozenset())
+
+
+def test_a_prompt_that_does_not_name_its_task_is_compared_whole():
+    """As in HiR-16K: constraints in the benchmark's usual words are said and kept, the benchmark's task is left out."""
+    rule = Criterion("Do not use the words mud and stone.", "ifeval:keywords:forbidden_words",
+                     {"forbidden_words": ["mud", "clay"]})  # fmt: skip
+    same = RubricPrompt("same", "Please write a poem about rivers. Do not use the words mud and stone!", (rule,))
+    other = RubricPrompt("other", "Name three lakes. Do not use the words mud and stone anywhere.", (rule,))
+    code = Criterion("Be brief.", "code:python", {"code": "# that is all for today\n", "function": "f"})
+    unruled = Criterion("Be kind.", args={"unruled": "mud"})
+    apart = RubricPrompt("apart", "Name a bird. Be brief. Be kind.", (code, unruled))
+    kept, report = decontaminated([same, other, apart], OWN_BENCHMARK)
+    assert kept == [other, apart] and report.same_task == {"same"} and report.prompt_ids == {"same", "other"}
+    assert str(report) == (
+        "3 training prompts beside 2 of benchmarks; how many share wordings 2, parameters 2, tasks 1; "
+        "left out for their task: 1"
+    )
 
 
 def test_composed_prompts_share_nothing_with_the_test_sets(prompts):

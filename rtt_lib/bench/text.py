@@ -70,7 +70,13 @@ def held_out_prompts(profile: Profile) -> list[RubricPrompt]:
 
 
 def benchmark_prompts(profile: Profile) -> tuple[dict[str, list[RubricPrompt]], dict[str, str]]:
-    """The prompts of every benchmark that can be had, from its file or the hub; why the others cannot."""
+    """What every benchmark that can be had is evaluated on; why the others cannot be had."""
+    found, missing = whole_benchmarks(profile)
+    return {name: some(prompts, profile.evaluation.prompts) for name, prompts in found.items()}, missing
+
+
+def whole_benchmarks(profile: Profile) -> tuple[dict[str, list[RubricPrompt]], dict[str, str]]:
+    """All prompts of every benchmark that can be had, from its file or the hub; why the others cannot."""
     files, found, missing = benchmark_files(profile), {}, {}
     for name in profile.evaluation.benchmarks:
         try:
@@ -79,7 +85,7 @@ def benchmark_prompts(profile: Profile) -> tuple[dict[str, list[RubricPrompt]], 
             missing[name] = str(error)
             print(f"benchmark {name} is left out: {error}", file=sys.stderr, flush=True)
         else:
-            found[name] = some(prompts, profile.evaluation.prompts)
+            found[name] = prompts
     return found, missing
 
 

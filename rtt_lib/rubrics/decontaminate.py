@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 
-# Runs of words this long are not shared by chance. Shorter ones are plain English ("at least one sentence").
+# Runs of words this long are not shared by chance. Shorter ones are plain English ("at least one sentence"), and a
+# prompt that does not say which part of it is the task has the constraints' usual wordings in it.
 WORDING_RUN = 6
 TASK_RUN = 8
+PROMPT_RUN = 13
+# A word; without spaces between words, as in Chinese and Japanese, every character is one.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,42 @@ class Report:
 
     @property
     def prompt_ids(self) -> frozenset[str]:
-        """The training prompts to leave out."""
+        """The training prompts that share anything."""
         return frozenset(overlap.prompt_id for overlap in self.overlaps)
+
+    @property
+    def same_task(self) -> frozenset[str]:
+        """The training prompts that ask for what a benchmark prompt asks for."""
+        return frozenset(overlap.prompt_id for overlap in self.overlaps if overlap.kind == "task")
+
+    def __str__(self) -> str:
+        prompts = Counter(kind for kind, _ in {(overlap.kind, overlap.prompt_id) for overlap in self.overlaps})
+        shared = ", ".join(f"{kind}s {prompts[kind]}" for kind in ("wording", "parameter", "task"))
+        return (
+            f"{self.n_prompts} training prompts beside {self.n_benchmark} of benchmarks; how many share {shared}; "
+            f"left out for their task: {len(self.same_task)}"
+        )
+
+
+def decontaminated(
+    prompts: Sequence[RubricPrompt], benchmark_prompts: Sequence[RubricPrompt]
+) -> tuple[list[RubricPrompt], Report]:
+    """The training prompts without those that share a task with a benchmark, and all that is shared.
+
+    Wordings and parameters are said and kept: data sets made after a benchmark's constraints share them throughout.
+    """
+    report = decontaminate(prompts, benchmark_prompts)
+    return [prompt for prompt in prompts if prompt.id not in report.same_task], report
 
 
 def decontaminate(prompts: Sequence[RubricPrompt], benchmark_prompts: Sequence[RubricPrompt]) -> Report:
-    """Compare every training prompt with every benchmark prompt.
+    """Compare every training prompt with every benchmark prompt; of each text the first run that is shared.
 
     wording:   a constraint's text and a benchmark prompt (or one of its criteria) share a run of six words
     parameter: a word or phrase that a constraint is about is the parameter of a benchmark constraint, or, from three
                words on, stands in a benchmark prompt
-    task:      a task and a benchmark prompt share a run of eight words
+    task:      a task and a benchmark prompt share a run of eight words; the whole prompt, if it does not say what its
+               task is, a run of thirteen
     """
     index = _Index(benchmark_prompts)
     found = [overlap for prompt in prompts for overlap in index.overlaps(prompt)]
@@ -64,33 +95,33 @@ class _Index:
         self.parameters: dict[tuple[str, ...], str] = {}
         for prompt in benchmark:
             for text in (prompt.prompt, *(criterion.text for criterion in prompt.criteria)):
-                for size in (3, 4, WORDING_RUN, TASK_RUN):
+                for size in (3, 4, WORDING_RUN, TASK_RUN, PROMPT_RUN):
                     self.runs.update((run, prompt.id) for run in _runs(text, size))
             for criterion in prompt.criteria:
-                texts = _texts(criterion.args) if not criterion.verifier.startswith("muldimif:") else ()
-                self.parameters.update((_words(text), prompt.id) for text in texts)
+                self.parameters.update((_words(text), prompt.id) for text in _parameters(criterion))
 
     def overlaps(self, prompt: RubricPrompt) -> Iterator[Overlap]:
         for criterion in prompt.criteria:
-            for run in _runs(criterion.text, WORDING_RUN):
-                yield from self._found("wording", run, self.runs, prompt.id)
-            for parameter in map(_words, _texts(criterion.args)):
-                yield from self._found("parameter", parameter, self.parameters, prompt.id)
-                if len(parameter) in (3, 4):
-                    yield from self._found("parameter", parameter, self.runs, prompt.id)
-                for run in _runs(" ".join(parameter), 4) if len(parameter) > 4 else ():
-                    yield from self._found("parameter", run, self.runs, prompt.id)
-        for run in _runs(prompt.task, TASK_RUN):
-            yield from self._found("task", run, self.runs, prompt.id)
+            yield from self._first("wording", _runs(criterion.text, WORDING_RUN), self.runs, prompt.id)
+            for text in _parameters(criterion):
+                words = _words(text)
+                yield from self._first("parameter", [words], self.parameters, prompt.id)
+                if len(words) > 2:
+                    yield from self._first("parameter", _runs(text, min(4, len(words))), self.runs, prompt.id)
+        runs = _runs(prompt.task, TASK_RUN) if prompt.task else _runs(prompt.prompt, PROMPT_RUN)
+        yield from self._first("task", runs, self.runs, prompt.id)
 
     @staticmethod
-    def _found(kind: str, words: tuple[str, ...], known: Mapping[tuple[str, ...], str], id: str) -> Iterator[Overlap]:
-        if words and words in known:
-            yield Overlap(kind, " ".join(words), id, known[words])
+    def _first(
+        kind: str, runs: Iterable[tuple[str, ...]], known: Mapping[tuple[str, ...], str], id: str
+    ) -> Iterator[Overlap]:
+        run = next((run for run in runs if run and run in known), None)
+        if run is not None:
+            yield Overlap(kind, " ".join(run), id, known[run])
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.lower()))
+    return tuple(WORD.findall(text.lower()))
 
 
 def _runs(text: str, size: int) -> Iterator[tuple[str, ...]]:
@@ -100,6 +131,12 @@ def _runs(text: str, size: int) -> Iterator[tuple[str, ...]]:
 
 # Arguments that are choices among a few, not wordings: sharing them with a benchmark says nothing.
 CHOICES = ("relation", "let_relation", "capital_relation", "language", "letter", "left", "right", "mark")
+
+
+def _parameters(criterion: Criterion) -> Iterator[str]:
+    """What a constraint is about. A program is not about anything, and MulDimIF gives its wording as arguments."""
+    wordings = criterion.verifier.startswith(("muldimif:", "code:")) or "unruled" in criterion.args
+    return iter(()) if wordings else _texts(criterion.args)
 
 
 def _texts(args: Mapping[str, Any] | Iterable[Any] | Any) -> Iterator[str]:
