@@ -36,6 +36,7 @@ SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 Precision = Literal["float32", "bfloat16"]
+SMALL = 1_000_000  # weights; a micro policy or discriminator has 0.1 M
 CONVERSION = 1  # raise when `convert_gguf` changes: old cache folders are then left alone
 
 
@@ -81,6 +82,15 @@ def identity(name: str | Path) -> str:
 
 def on_gpu() -> bool:
     return torch.cuda.is_available()
+
+
+def stays_on_cpu(model: PreTrainedModel) -> bool:
+    """The micro world's models are this small: no GPU is faster, and the experiment is the same on every machine."""
+    return model.num_parameters() < SMALL
+
+
+def device_for(model: PreTrainedModel) -> str:
+    return "cuda" if on_gpu() and not stays_on_cpu(model) else "cpu"
 
 
 def precision() -> Precision:
