@@ -485,7 +485,7 @@ class _Checks:
             return
         from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
 
-        has_responses = self.profile.data.responses is not None
+        has_responses, rl = self.profile.data.responses is not None, self.profile.rl
         for arm in arms:
             near = _nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
@@ -494,6 +494,12 @@ class _Checks:
                 dotted,
                 f"'{arm}' learns from responses: rules write them for {' and '.join(CONSTRUCTED)}, for other sources "
                 "name a strong LLM's as data.responses",
+            )
+            self.require(
+                ARMS[arm].trainer not in ("sft", "dpo") or has_responses or rl.prompts_per_step % rl.minibatches == 0,
+                "rl.minibatches",
+                f"'{arm}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
+                f"which do not divide into {rl.minibatches} minibatches",
             )
 
 
