@@ -11,7 +11,8 @@ Conventions that hold for every scheme:
 - A criterion with an unknown verdict takes no part: it is not counted in |C|, nor in any statistic.
 - Standard deviations are population ones (Eq. 8); where one is below `STD_FLOOR` the advantage is zero.
 - Everything is finite for finite verdicts and relevance: no token, one token, one response, no known criterion
-  give zeros. Half precision is computed in float32 and returned in the inputs' common type.
+  give zeros. Half precision is computed in float32 and returned in the inputs' common type; whole numbers and
+  booleans give float32.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def token_advantage(
     if scheme not in SCHEMES:
         raise ValueError(f"unknown partition scheme {scheme!r}: choose one of {', '.join(SCHEMES)}")
     (batch, criteria, length), dtype = relevance.shape, torch.promote_types(verdicts.dtype, relevance.dtype)
+    dtype = dtype if dtype.is_floating_point else torch.float32
     if verdicts.shape != (batch, criteria) or mask.shape != (batch, length) or batch % group_size:
         raise ValueError(
             f"verdicts {tuple(verdicts.shape)}, relevance {tuple(relevance.shape)} and mask {tuple(mask.shape)} "

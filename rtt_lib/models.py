@@ -52,6 +52,7 @@ SETTINGS = (
     "merges.txt",
     "*.model",
 )
+SMALL = 1_000_000  # weights; a micro policy or discriminator has 0.1 M
 CONVERSION = 1  # raise when `convert_gguf` changes: old cache folders are then left alone
 
 
@@ -109,6 +110,15 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 def on_gpu() -> bool:
     return torch.cuda.is_available()
+
+
+def stays_on_cpu(model: PreTrainedModel) -> bool:
+    """The micro world's models are this small: no GPU is faster, and the experiment is the same on every machine."""
+    return model.num_parameters() < SMALL
+
+
+def device_for(model: PreTrainedModel) -> str:
+    return "cuda" if on_gpu() and not stays_on_cpu(model) else "cpu"
 
 
 def precision() -> Precision:

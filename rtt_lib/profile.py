@@ -371,7 +371,7 @@ class _Checks:
     def arms(self, dotted: str, arms: tuple[str, ...]) -> None:
         from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
 
-        has_responses = self.profile.data.responses is not None
+        has_responses, rl = self.profile.data.responses is not None, self.profile.rl
         for arm in arms:
             near = nearest(arm, ARMS)
             self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
@@ -386,6 +386,12 @@ class _Checks:
                 dotted,
                 f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of text "
                 "differ: leave it to a profile of the micro world",
+            )
+            self.require(
+                ARMS[arm].trainer not in ("sft", "dpo") or has_responses or rl.prompts_per_step % rl.minibatches == 0,
+                "rl.minibatches",
+                f"'{arm}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
+                f"which do not divide into {rl.minibatches} minibatches",
             )
 
 

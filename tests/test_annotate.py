@@ -12,15 +12,16 @@ from judge_server import Handler, Server, fails, says
 
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.annotate import Label, greedy, taxonomy, taxonomy_labels, taxonomy_spans
+from rtt_lib.relevance.annotate import Label, greedy, label_with, taxonomy, taxonomy_spans
 from rtt_lib.relevance.llm_annotate import (
+    Annotation,
     annotate_many,
     fill,
     load_template,
+    locate,
     occurrences,
     occurrences_normalised,
     parse_answer,
-    read_annotation,
 )
 from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.verify import check
@@ -52,14 +53,15 @@ def test_taxonomy(scope, polarity, value, expected):
     assert taxonomy_spans(rule(scope, polarity), Verdict(value, spans=EVIDENCE), "x" * 10) == expected
 
 
-def test_taxonomy_labels_on_tokens():
+def test_the_taxonomys_labels_on_tokens():
     start = Criterion("start bako", "micro:start", {"word": "bako"})
     short = Criterion("at most 8 words", "micro:at_most_words", {"n": 8})
     commas = Criterion("no commas", "micro:no_commas")
     response, offsets = "bako , desu", [(0, 4), (4, 6), (6, 11), (11, 11)]
-    labels = {c.text: taxonomy_labels(c, check(c, "", response), offsets, 4) for c in (start, short, commas)}
+    found = {c.text: taxonomy(c, check(c, "", response), response) for c in (start, short, commas)}
+    labels = {text: label_with(label, offsets, 4) for text, label in found.items()}
     assert labels == {"start bako": [1, 0, 0, 0], "at most 8 words": [1, 1, 1, 1], "no commas": [0, 1, 0, 0]}
-    assert taxonomy_labels(start, Verdict(None), offsets, 4) is None
+    assert taxonomy(start, Verdict(None), response) is None
 
 
 def test_taxonomy_does_not_know_soft_criteria():
@@ -85,6 +87,10 @@ def test_greedy_ignores_scope_and_verdict():
 
 def answer(kind: str, *segments: str) -> str:
     return json.dumps({"type": kind, "segments": list(segments)})
+
+
+def read_annotation(answer: str, response: str) -> Annotation:
+    return locate(*parse_answer(answer), response)
 
 
 def test_answers_become_labels():
@@ -122,7 +128,6 @@ def test_segments_are_repaired_or_dropped_and_counted():
 def test_unusable_answers_say_why(text, problem):
     with pytest.raises(ValueError, match=problem):
         parse_answer(text)
-    assert read_annotation(text, "yes").label is None
 
 
 @given(st.text("ab \n\t“\"'’", max_size=12), st.text("ab \n\t“\"'’", max_size=30))

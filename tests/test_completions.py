@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rtt_lib.endpoint import Endpoint, EndpointError, Usage
-from rtt_lib.errors import RTTError
 from rtt_lib.relevance.completions import complete, modify
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.verify import verify
@@ -59,14 +58,3 @@ def test_a_minimal_modification_breaks_the_point_it_is_told_to(endpoint):
     (broken,) = modify([(PROMPT, "Rain falls {rubric} softly.", 0)], endpoint)
     assert broken == "Rain, falls {rubric} softly."
     assert verify(RUBRIC[0], "", broken) is False
-
-
-def test_templates_are_replaceable_and_checked(endpoint, tmp_path):
-    own = tmp_path / "own.txt"
-    own.write_text("Do {task} by {rubric}")
-    assert complete([PROMPT], endpoint, template=str(own))[0].startswith("Do Describe rain. by - Not one")
-    own.write_text("Do {task}")
-    with pytest.raises(RTTError, match=r"own.txt: \{rubric\} is missing"):
-        complete([PROMPT], endpoint, template=str(own))
-    with pytest.raises(RTTError, match="neither one of ours"):
-        complete([PROMPT], endpoint, template="nonsense")

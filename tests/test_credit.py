@@ -45,6 +45,16 @@ def test_an_unknown_criterion_is_not_counted():
     assert a.tolist()[0] == pytest.approx([1.0, -1.0])
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "relevance"), [(torch.int64, torch.int64), (torch.int64, torch.bool), (torch.bool, torch.uint8)]
+)
+def test_whole_numbers_and_booleans_are_not_cut_off(verdicts, relevance):
+    p = torch.tensor([[[1, 0, 0, 0]]]).to(relevance)
+    a = token_advantage(torch.tensor([[1]]).to(verdicts), p, torch.ones(1, 4), 1)
+    assert a.dtype == torch.float32
+    assert a.tolist()[0] == pytest.approx([math.sqrt(3)] + [-1 / math.sqrt(3)] * 3)
+
+
 def test_inter_standardises_over_the_tokens_of_the_group():
     # Rewards: response 1 (+1, 0), response 2 (-1, 0): mean 0, variance 2/4, std 1/sqrt 2.
     a = token_advantage(tensor([[1.0], [0.0]]), tensor([[[1.0, 0]], [[1.0, 0]]]), torch.ones(2, 2), 2, "inter")

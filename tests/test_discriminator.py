@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,6 +238,32 @@ def test_lora_is_merged_and_its_adapter_loads_on_the_base(tmp_path):
     shutil.rmtree(tmp_path / "base")
     with pytest.raises(RTTError, match="needs its base model"):
         Discriminator.load(tmp_path / "out" / "adapter")
+
+
+def test_a_micro_one_trains_and_loads_on_the_cpu_of_a_machine_with_a_gpu(tmp_path, monkeypatch):
+    for where in (torch.cuda, torch.accelerator):
+        monkeypatch.setattr(where, "is_available", lambda: True)
+    backbone = tiny("llama", micro_tokenizer())
+    trainer = module._trainer(backbone, [{"input_ids": [1], "labels": [1.0]}], tmp_path, SETTINGS, 0, 1.0, {})
+    assert trainer.args.device.type == trainer.model.device.type == "cpu"
+    Discriminator(backbone.model, backbone.tokenizer).save(tmp_path / "saved")
+    assert Discriminator.load(tmp_path / "saved").model.device.type == "cpu"
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("main", [True, False])
+def test_of_several_processes_one_writes(tmp_path, rank, main):
+    backbone = tiny("llama", micro_tokenizer())
+    model = module._with_lora(backbone.model, rank) if rank else backbone.model
+    trainer = SimpleNamespace(
+        model=model,
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        is_world_process_zero=lambda: main,
+        save_model=lambda folder: None,  # transformers' own knows which process writes
+    )
+    found = module._finish(trainer, backbone, "x/y", tmp_path)
+    assert found.attribute(NO_COMMAS.text, "bako")
+    assert bool(list(tmp_path.rglob("*"))) is main
 
 
 def test_interrupted_training_ends_where_the_uninterrupted_does(tmp_path):

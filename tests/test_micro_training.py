@@ -70,6 +70,7 @@ def test_settings_seed_and_base_decide_whether_it_is_trained_again(profile, base
     }
     assert len(changed | {first}) == 4
     assert micro_training.fingerprint(more_seeds, variant, base) == first  # another seed does not redo this one
+    assert micro_training.fingerprint(profile, dataclasses.replace(variant, about="other words"), base) == first
     assert not micro_training.is_trained(profile, tmp_path, variant, base)
     folder = micro_training.folder_of(tmp_path, variant)
     folder.mkdir(parents=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from toys import micro_tokenizer, tiny
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from rtt_lib import models
 from rtt_lib.errors import RTTError
 from rtt_lib.models import Source, identity, load_backbone_for_tokens, load_causal_lm, load_tokenizer, resolve
+from rtt_lib.report.credit_view import load_policy
+from rtt_lib.rubrics.micro import find_world
+from rtt_lib.train.micro_policy import pretrain
 
 
 def test_names(tmp_path):
@@ -62,6 +66,20 @@ def test_a_folder_loads_as_every_kind(tmp_path):
     assert load_tokenizer(tmp_path)("bako desu")["input_ids"] == tokenizer("bako desu")["input_ids"]
     assert load_causal_lm(tmp_path).config.vocab_size == len(tokenizer)
     assert load_backbone_for_tokens(tmp_path).config.num_labels == 1
+
+
+def test_the_micro_world_stays_on_the_cpu(tmp_path, monkeypatch):
+    """Or its experiment would be another one on a machine with a GPU."""
+    tokenizer = micro_tokenizer()
+    small, config = tiny("llama", tokenizer).model, LlamaConfig(vocab_size=49152, hidden_size=64, num_hidden_layers=1)
+    with torch.device("meta"):
+        large = LlamaForCausalLM(config)
+    pretrain(find_world("L"), 0, 0, tmp_path)
+    assert [models.device_for(model) for model in (small, large)] == ["cpu", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [models.device_for(model) for model in (small, large)] == ["cpu", "cuda"]
+    policy, _ = load_policy(tmp_path)
+    assert policy.device.type == "cpu"
 
 
 def test_a_broken_checkpoint_is_a_plain_error(tmp_path):

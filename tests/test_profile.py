@@ -249,6 +249,14 @@ def test_supervised_arms_need_responses(write, tmp_path: Path) -> None:
     assert load_profile("paper-qwen3-4b", changed).data.responses == str(missing)
 
 
+def test_supervised_arms_need_prompts_that_divide_into_minibatches(write) -> None:
+    uneven = {"rl__prompts_per_step": "6", "rl__minibatches": "4"}
+    for arm in ("SFT", "DPO"):
+        says = f"rl.minibatches: '{arm}' learns from one response to each of rl.prompts_per_step = 6 prompts"
+        assert says in message(write(), **uneven, experiments__core__arms=f"[RL-AON, {arm}]")
+    load_profile(write(), {key.replace("__", "."): value for key, value in uneven.items()})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

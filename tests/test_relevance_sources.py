@@ -13,7 +13,7 @@ from toys import micro_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.annotate import Label, greedy, label_with, taxonomy_labels
+from rtt_lib.relevance.annotate import Label, greedy, label_with, taxonomy
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import (
     Annotated,
@@ -84,8 +84,8 @@ def test_oracle_equals_the_labels_one_by_one_and_is_fast(tokenizer):
     for i in range(128):
         for k in range(5):
             n = len(rollouts.offsets[i])
-            labels = taxonomy_labels(rollouts.criteria[i][k], rollouts.verdicts[i][k], rollouts.offsets[i], n)
-            expected[i, k, :n] = torch.tensor(labels)
+            label = taxonomy(rollouts.criteria[i][k], rollouts.verdicts[i][k], texts[i])
+            expected[i, k, :n] = torch.tensor(label_with(label, rollouts.offsets[i], n))
     assert torch.equal(Oracle()(rollouts), expected)
     seconds = []
     for _ in range(5):

@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean, pstdev
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -22,12 +24,13 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.relevance.sources import Oracle, Random
 from rtt_lib.rubrics.micro import find_world, sample_prompts
+from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.train import RTTGRPOConfig, RTTGRPOTrainer
 from rtt_lib.train.micro_policy import micro_config, micro_tokenizer
 from rtt_lib.train.micro_run import ON_CPU
 from rtt_lib.train.rtt_grpo import parse_rubric, rubric_dataset
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.verify.verdict import csr
+from rtt_lib.verify.verdict import Verdict, csr
 
 HERE = Path(__file__).parent
 TOKENIZER = micro_tokenizer()
@@ -237,6 +240,65 @@ def test_the_log_says_what_was_credited(tmp_path):
     assert row["verdict/unknown"] == 0 and 0 < row["verdict/csr"] < 1 and row["credit/a_tok_abs"] > 0
 
 
+def slow_log_probs(model, row: dict) -> torch.Tensor:
+    prompt = TOKENIZER(row["prompt"]).input_ids
+    ids = TOKENIZER.convert_tokens_to_ids(row["tokens"])
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + ids])).logits[0]
+    return torch.tensor([torch.log_softmax(logits[len(prompt) + t - 1], -1)[id].item() for t, id in enumerate(ids)])
+
+
+def slow_intra(row: dict) -> list[float]:
+    """The mean over criteria of s (p - mean p) / std p."""
+    credit = [0.0] * len(row["tokens"])
+    for verdict, p in zip(row["verdicts"], row["relevance"], strict=True):
+        if pstdev(p) > 0:
+            for t, value in enumerate(p):
+                credit[t] += (1 if verdict else -1) * (value - fmean(p)) / pstdev(p) / len(row["verdicts"])
+    return credit
+
+
+def test_the_logged_credit_and_divergence_are_what_a_slow_computation_finds(tmp_path):
+    """Two updates on three groups: equal rewards and some relevance, equal rewards and none, different rewards."""
+
+    def verifier(prompts, responses, rubrics):
+        return [
+            [k < 2 if i < 2 * GROUP else k <= i % GROUP for k in range(len(rubric))] for i, rubric in enumerate(rubrics)
+        ]
+
+    def relevance(rollouts):
+        ids = rollouts.token_ids[:, None, :] + torch.arange(rollouts.shape[1])[None, :, None]
+        p = (ids % 3 == 0).float()
+        p[GROUP : 2 * GROUP] = 1
+        return p * rollouts.mask[:, None, :]
+
+    snapshots = Snapshots()
+    extra = varied(3 * GROUP) | {"callbacks": [snapshots]}
+    trainer = train(
+        tmp_path, verifier=verifier, relevance=relevance, num_iterations=2, save_rollouts_every=1,
+        per_device_train_batch_size=3 * GROUP, extra=extra,
+    )  # fmt: skip
+    rows, (first, second) = rollouts(tmp_path), trainer.state.log_history[:2]
+    assert len(rows) == 3 * GROUP
+
+    credit = [slow_intra(row) for row in rows]
+    at_end = [tokens[-1] for tokens, row in zip(credit, rows, strict=True) if row["tokens"][-1] == "<eos>"]
+    assert 0 < len(at_end) < len(rows) and any(at_end)
+    assert first["credit/a_tok_max"] == pytest.approx(max(abs(a) for tokens in credit for a in tokens), abs=1e-4)
+    assert first["credit/eos"] == pytest.approx(fmean(at_end), abs=1e-4)
+    assert first["credit/silent_groups"] == pytest.approx(2 / 3)
+    assert first["credit/silent_groups_with_token_credit"] == pytest.approx(1 / 3)
+
+    before, after = tiny_model().eval(), tiny_model().eval()
+    for parameter, value in zip(after.parameters(), snapshots.parameters[0], strict=True):
+        parameter.data.copy_(value)
+    log_ratio = torch.cat([slow_log_probs(after, row) - slow_log_probs(before, row) for row in rows])
+    divergence = (log_ratio.exp() - 1 - log_ratio).mean().item()
+    assert divergence > 1e-4
+    assert first["rtt/kl_to_old_policy"] == pytest.approx(0, abs=1e-6)
+    assert second["rtt/kl_to_old_policy"] == pytest.approx(divergence, rel=1e-2)
+
+
 def test_equal_rewards_are_a_silent_group_that_tokens_still_speak_in(tmp_path):
     # Three of five hold in every response: 0.6 is no binary fraction, the mean of its copies may miss it.
     def verifier(prompts, responses, rubrics):
@@ -362,6 +424,61 @@ def test_a_verifier_with_too_few_verdicts_is_refused(tmp_path):
         train(tmp_path, verifier=lambda prompts, responses, rubrics: [[True] for _ in responses])
 
 
+@pytest.mark.parametrize("value", [0, 1, 0.0, "yes", torch.tensor(False), np.int64(0), Verdict(0)], ids=repr)
+def test_a_verdict_of_another_kind_is_refused(tmp_path, value):
+    def verifier(prompts, responses, rubrics):
+        return [[value if (i, k) == (1, 2) else False for k in range(len(rubric))] for i, rubric in enumerate(rubrics)]
+
+    kind = type(value.value if isinstance(value, Verdict) else value).__name__
+    with pytest.raises(RTTError, match=rf"verdict on response 1, criterion '.+' is {kind} .*must be True, False or"):
+        train(tmp_path, verifier=verifier)
+
+
+def test_numpys_booleans_are_verdicts(tmp_path):
+    def verifier(prompts, responses, rubrics):
+        return np.array([[k < 2 for k in range(len(rubric))] for rubric in rubrics])
+
+    row = train(tmp_path, verifier=verifier, max_steps=1, response_reward="aon").state.log_history[0]
+    assert row["verdict/aon"] == 0 and row["verdict/csr"] == pytest.approx(0.4)
+
+
+def test_a_verifier_that_forgets_a_response_is_refused(tmp_path):
+    def verifier(prompts, responses, rubrics):
+        return [[True] * len(rubric) for rubric in rubrics[1:]]
+
+    with pytest.raises(RTTError, match=f"gave verdicts on {2 * GROUP - 1} responses, there are {2 * GROUP}"):
+        train(tmp_path, verifier=verifier)
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ('{"text": "Name a cat."}', "str .*Name a cat"),
+        ('"Name a cat."', "str .*Name a cat"),
+        ("Name a cat.", "str .*Name a cat"),
+        ({"text": "Name a cat."}, "dict .*Name a cat"),
+        ("3", "str '3'"),
+        (None, "nothing"),
+    ],
+)
+def test_a_cell_that_is_no_rubric_is_refused(cell, found):
+    with pytest.raises(RTTError, match=f"column 'criteria': found {found}.*expected a list of texts or of criterion"):
+        parse_rubric(cell)
+
+
+def test_a_rubric_is_texts_or_objects():
+    assert parse_rubric('["Name a cat."]') == parse_rubric(["Name a cat."]) == [Criterion("Name a cat.")]
+    assert parse_rubric([{"text": "Name a cat.", "verifier": "judge", "args": {}}]) == [Criterion("Name a cat.")]
+    with pytest.raises(RTTError, match=r"criteria\[1\]: a criterion must be an object, found int"):
+        parse_rubric(["Name a cat.", 3])
+
+
+def test_a_data_set_without_criteria_is_refused(tmp_path):
+    trainer = make(tmp_path)
+    with pytest.raises(RTTError, match="column 'criteria': found nothing"):
+        trainer.rubric_reward(["a"], [[WORD, EOS]])
+
+
 class Snapshots(TrainerCallback):
     """Parameters and optimizer moments after every step."""
 
@@ -426,6 +543,7 @@ def test_too_many_in_a_row_stop_the_run(tmp_path, cls):
         ({"scheme": "intre"}, "choose one of intra, inter"),
         ({"response_reward": "mean"}, "'aon' or 'csr'"),
         ({"token_beta_schedule": "cosine"}, "'constant' or 'linear'"),
+        ({"max_skipped_in_a_row": 0}, "max_skipped_in_a_row=0 .*at least 1"),
         ({"loss_type": "grpo"}, "per_group_token_mean.*'dapo'.*set it to False"),
     ],
 )

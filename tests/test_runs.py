@@ -16,6 +16,7 @@ import pytest
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint
 from rtt_lib.profile import RL, load_profile
+from rtt_lib.relevance import micro_training
 from rtt_lib.train import runs
 from rtt_lib.train.arms import ARMS, find_arm
 from rtt_lib.train.runs import RunSpec, curves_table, is_done, plan, results_table, run_all
@@ -87,7 +88,14 @@ def copied_library(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("file", "changes"),
-    [("credit.py", True), ("train/rtt_grpo.py", True), ("verify/micro.py", True), ("report/theme.py", False)],
+    [
+        ("credit.py", True),
+        ("models.py", True),
+        ("train/rtt_grpo.py", True),
+        ("verify/batch.py", True),
+        ("verify/micro.py", True),
+        ("report/theme.py", False),
+    ],
 )
 def test_the_fingerprint_follows_the_code_that_matters(copied_library, file, changes):
     before = SPEC.fingerprint()
@@ -98,6 +106,58 @@ def test_the_fingerprint_follows_the_code_that_matters(copied_library, file, cha
     path.write_text(path.read_text() + "\nSTD_FLOOR = 0.5\n")
     runs.code_fingerprint.cache_clear()
     assert (SPEC.fingerprint() != before) is changes
+
+
+def test_the_fingerprint_does_not_follow_the_words_about_an_arm():
+    assert replace(SPEC, arm=replace(SPEC.arm, about="in other words")).fingerprint() == SPEC.fingerprint()
+
+
+# What a training imports and its fingerprint leaves out, and why it decides nothing.
+WITHOUT_CODE = {"__init__.py", "bench/__init__.py", "relevance/__init__.py", "rubrics/__init__.py", "train/__init__.py"}
+ELSEWHERE = {
+    "errors.py",  # what a person reads
+    "files.py",  # where and how it is written, not what
+    "doctor.py",  # `models` asks it for SmolLM2's file
+    "profile.py",  # whose values are in the spec
+    "train/arms.py",  # likewise
+    "train/runs.py",  # starts it and reads it back
+    "relevance/attribute.py",  # for its switch of progress bars
+}
+OTHER_CRITERIA = {"endpoint.py", "verify/judge.py", "verify/sandbox.py"}  # soft ones and shipped code: not in there
+BASE_POLICY = {"train/micro_policy.py"}  # a discriminator's fingerprint holds its weights
+
+A_RUN = """
+import rtt_lib.relevance.discriminator  # an arm that needs it loads it
+from rtt_lib.profile import load_profile
+from rtt_lib.train import runs
+rl = load_profile("ci", {"rl.steps": "1"}).rl
+runs.ensure_base(runs.Path("runs"), "L", "A", 2)
+runs.run(runs.RunSpec(runs.find_arm("RTT-CSR oracle"), "L", "A0", rl, 2, 16), runs.Path("runs"))
+"""
+A_DISCRIMINATOR = """
+from rtt_lib.profile import load_profile
+from rtt_lib.relevance import micro_training
+profile = load_profile("ci", {"policy.pretrain_steps": "2", "discriminator.samples": "8", "compute.workers": "1"})
+base = micro_training.ensure_base(micro_training.Path("runs"), "L", "A", 2)
+micro_training.train_for(profile, micro_training.Path("."), micro_training.Variant("taxonomy", ""), base)
+"""
+
+
+@pytest.mark.parametrize(
+    ("training", "code", "others"),
+    [(A_RUN, runs._CODE, OTHER_CRITERIA), (A_DISCRIMINATOR, micro_training._CODE, BASE_POLICY)],
+    ids=["run", "discriminator"],
+)
+def test_a_fingerprint_knows_the_code_that_a_training_imports(tmp_path, training, code, others):
+    shown = "import sys\nprint(*(m.__file__ for n, m in list(sys.modules.items()) if n.split('.')[0] == 'rtt_lib'))"
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{training}\n{shown}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {Path(file).relative_to(runs._LIBRARY).as_posix() for file in done.stdout.splitlines()[-1].split()}
+    assert set(code) <= imported, "a file that no longer matters"
+    assert imported - set(code) <= WITHOUT_CODE | ELSEWHERE | others
 
 
 # --- doing it ---
@@ -122,6 +182,24 @@ def test_what_is_done_is_not_done_again_and_reads_back_as_tables(tmp_path):
     assert list(curves["step"]) == [1, 2] and set(curves["arm"]) == {"RTT-CSR oracle"}
     assert {"world", "seed", "reward", "entropy", "verdict/aon", "verdict/csr", "credit/a_tok_abs"} <= set(curves)
     assert not {"step_time", "rtt/verify_seconds"} & set(curves)
+
+
+def test_a_missing_discriminator_is_said_before_anything_is_trained(tmp_path):
+    spec = replace(SPEC, arm=find_arm("RTT-AON greedy"), discriminator=str(tmp_path / "discriminator" / "greedy"))
+    with pytest.raises(
+        RTTError, match=r"arm RTT-AON greedy: no discriminator in .*: `rtt run PROFILE --only 03` trains"
+    ):
+        list(run_all([spec], tmp_path, workers=1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_is_not_waited_for_by_those_not_begun(tmp_path):
+    short = replace(TINY, steps=1)
+    fails = replace(SPEC, rl=replace(short, group_size=1))  # TRL wants two
+    others = [replace(SPEC, rl=short, seed=f"A{n}") for n in range(1, 9)]
+    with pytest.raises(ValueError, match="at least 2 generations"):
+        list(run_all([fails, *others], tmp_path, workers=1))
+    assert sum(is_done(spec, tmp_path / "runs") for spec in others) < 4, "a pool hands two out ahead"
 
 
 def test_tables_of_nothing_have_their_columns(tmp_path):

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -152,6 +153,8 @@ def test_an_evaluation_of_other_size_does_not_train_anew(profile, tmp_path, monk
     longer = replace(spec, profile=replace(profile, evaluation=replace(profile.evaluation, max_tokens=9)))
     slower = replace(spec, profile=replace(profile, rl=replace(profile.rl, learning_rate=0.02)))
     assert longer.training_fingerprint() == spec.training_fingerprint() != slower.training_fingerprint()
+    reworded = replace(spec, arm=replace(spec.arm, about="in other words"))
+    assert reworded.training_fingerprint() == spec.training_fingerprint()
     assert len({spec.fingerprint(), longer.fingerprint(), slower.fingerprint()}) == 3
 
 
@@ -173,6 +176,20 @@ def test_responses_are_split_into_passes_that_fit(monkeypatch):
     assert text_run.passes(6, 300) == (3, 2)
     assert text_run.passes(7, 300) == (1, 7)
     assert text_run.passes(4, 5000) == (1, 4)
+
+
+def test_what_does_not_divide_into_processes_is_named(profile, here, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_run, "PartialState", lambda: SimpleNamespace(num_processes=3))
+    with pytest.raises(RTTError, match=r"4 responses .*\(rl\.prompts_per_step x rl\.group_size / rl\.minibatches\)"):
+        text_run.passes(4, 100)
+    given = replace(profile, data=replace(profile.data, responses="strong.jsonl"))
+    for case, says in (
+        (profile, r"1 responses .*\(rl.prompts_per_step / rl.minibatches\)"),
+        (given, "256 .*the paper"),
+    ):
+        setting = text_run.Setting(spec_of(case, "SFT", "A0", tmp_path), None, None, [], tmp_path, tmp_path)
+        with pytest.raises(RTTError, match=says):
+            text_run._supervised(setting, 1e-5)
 
 
 # --- data ---
@@ -214,9 +231,31 @@ def test_a_criterion_is_taken_out_with_its_bullet():
     numbered = "Write.\n\nRules:\n1) No commas.\n2) Shout."
     assert text_run.without_criterion(numbered, Criterion("No commas.")) == "Write.\n\nRules:\n2) Shout."
     assert text_run.without_criterion("Write. No commas. Shout.", Criterion("No commas.")) == "Write.  Shout."
+    longer = "Write.\n- Use no commas at all.\n- Use no commas"
+    assert text_run.without_criterion(longer, Criterion("Use no commas")) == "Write.\n- Use no commas at all.\n"
     for prompt in compose(default_tasks(), 30, 3):
         for criterion in prompt.criteria:
             assert criterion.text not in text_run.without_criterion(prompt.prompt, criterion)
+
+
+def test_criteria_that_no_prompt_states_are_refused_and_some_are_counted(caplog):
+    def prompt(n: int, text: str) -> RubricPrompt:
+        return RubricPrompt(str(n), text, (Criterion("No commas."), Criterion("Shout.")))
+
+    stated, half, not_at_all = prompt(0, "Write. No commas. Shout."), prompt(1, "No commas."), prompt(2, "Write.")
+    text_run.check_that_criteria_can_be_withheld([stated, stated])
+    assert not caplog.records
+    text_run.check_that_criteria_can_be_withheld([stated, half, half])
+    assert "1 of 4 criteria do not stand in their prompts" in caplog.text
+    with pytest.raises(RTTError, match="none of the 2 criteria stands in its prompt word for word: choose another arm"):
+        text_run.check_that_criteria_can_be_withheld([not_at_all, not_at_all])
+
+
+def test_a_counterfactual_arm_looks_for_its_criteria_first(profile, here, tmp_path, monkeypatch):
+    unstated = [replace(p, prompt=p.task) for p in compose(default_tasks(), 6, 0)]
+    monkeypatch.setattr(text_run, "prompt_pool", lambda profile: unstated)
+    with pytest.raises(RTTError, match="stands in its prompt word for word"):
+        text_run.train(spec_of(profile, "RTT-AON counterfactual", "A0", tmp_path), tmp_path)
 
 
 def test_scores_by_hand():

@@ -60,14 +60,8 @@ def taxonomy(criterion: Criterion, verdict: Verdict, response: str) -> Label | N
     return Label(tuple(taxonomy_spans(rule, verdict, response) or ()), whole=rule.scope == "global")
 
 
-def taxonomy_labels(criterion: Criterion, verdict: Verdict, offsets: Sequence[Span], n_tokens: int) -> list[int] | None:
-    """0/1 for each of `n_tokens` response tokens; a global criterion takes them all, EOS included."""
-    length = max((end for _, end in offsets), default=0)
-    label = taxonomy(criterion, verdict, " " * length)
-    return None if label is None else label_with(label, offsets, n_tokens)
-
-
 def label_with(label: Label, offsets: Sequence[Span], n_tokens: int) -> list[int]:
+    """0/1 for each of `n_tokens` response tokens; a global criterion takes them all, EOS included."""
     if label.whole:
         return [1] * n_tokens
     touched = [int(value) for value in label_tokens(offsets[:n_tokens], label.spans)]

@@ -16,7 +16,7 @@ from rtt_lib.verify.verdict import Span, Verdict
 class Rollouts:
     """A batch of B responses and their rubrics; K is the longest rubric, T the longest response.
 
-    prompts:    B texts the policy was given
+    prompts:    B texts the policy was given; of a conversation the last message alone
     responses:  B texts, special tokens removed
     criteria:   B rubrics of at most K criteria
     verdicts:   B lists of verdicts with their evidence, aligned with `criteria`

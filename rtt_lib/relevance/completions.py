@@ -2,8 +2,8 @@
 
 Positives serve as SFT data and as DPO's chosen side too. Constraint omission is `complete` on a prompt of which
 `responses.without` has withheld a criterion; where the prompt's own text states the criteria, `bare_tasks` first takes
-them out. The templates are plain files and can be replaced; `cache` is a folder for answers, so that what was stopped
-asks only what is missing. In the place of an answer that cannot be used stands an error that says why.
+them out. `cache` is a folder for answers, so that what was stopped asks only what is missing. In the place of an answer
+that cannot be used stands an error that says why.
 """
 
 from __future__ import annotations
@@ -23,22 +23,17 @@ Answer = TypeVar("Answer")
 
 
 def complete(
-    prompts: Sequence[RubricPrompt],
-    endpoint: Endpoint,
-    usage: Usage | None = None,
-    template: str = "completion",
-    cache: Path | None = None,
+    prompts: Sequence[RubricPrompt], endpoint: Endpoint, usage: Usage | None = None, cache: Path | None = None
 ) -> list[str | RTTError]:
     """One response a prompt that is asked to keep its whole rubric."""
     fields = [{"task": p.task or p.prompt, "rubric": listed(p.criteria)} for p in prompts]
-    return _ask(template, ("task", "rubric"), fields, written, endpoint, usage, cache)
+    return _ask("completion", ("task", "rubric"), fields, written, endpoint, usage, cache)
 
 
 def modify(
     cases: Sequence[tuple[RubricPrompt, str, int]],
     endpoint: Endpoint,
     usage: Usage | None = None,
-    template: str = "modification",
     cache: Path | None = None,
 ) -> list[str | RTTError]:
     """Minimal modification: for each (prompt, response, k) the response with criterion k broken and nothing else.
@@ -46,7 +41,7 @@ def modify(
     Whether that came out is for the verifiers to say: a model does not always do as it is told.
     """
     fields = [_modification(*case) for case in cases]
-    return _ask(template, ("criterion", "rubric", "response"), fields, written, endpoint, usage, cache)
+    return _ask("modification", ("criterion", "rubric", "response"), fields, written, endpoint, usage, cache)
 
 
 def _modification(prompt: RubricPrompt, response: str, k: int) -> Fields:
@@ -55,27 +50,19 @@ def _modification(prompt: RubricPrompt, response: str, k: int) -> Fields:
 
 
 def bare_tasks(
-    prompts: Sequence[RubricPrompt],
-    endpoint: Endpoint,
-    usage: Usage | None = None,
-    template: str = "task",
-    cache: Path | None = None,
+    prompts: Sequence[RubricPrompt], endpoint: Endpoint, usage: Usage | None = None, cache: Path | None = None
 ) -> list[str | RTTError]:
     """The task x of each prompt q: its text without the rubric, which it states somewhere in between."""
     fields = [{"prompt": p.prompt, "rubric": listed(p.criteria)} for p in prompts]
-    return _ask(template, ("prompt", "rubric"), fields, written, endpoint, usage, cache)
+    return _ask("task", ("prompt", "rubric"), fields, written, endpoint, usage, cache)
 
 
 def requirements(
-    prompts: Sequence[RubricPrompt],
-    endpoint: Endpoint,
-    usage: Usage | None = None,
-    template: str = "requirements",
-    cache: Path | None = None,
+    prompts: Sequence[RubricPrompt], endpoint: Endpoint, usage: Usage | None = None, cache: Path | None = None
 ) -> list[tuple[Criterion, ...] | RTTError]:
     """The rubric C of prompts that came without one, as soft criteria; it may be empty."""
     fields = [{"prompt": p.prompt} for p in prompts]
-    return _ask(template, ("prompt",), fields, read_requirements, endpoint, usage, cache)
+    return _ask("requirements", ("prompt",), fields, read_requirements, endpoint, usage, cache)
 
 
 def _ask(

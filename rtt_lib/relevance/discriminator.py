@@ -23,7 +23,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from rtt_lib import profile
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_json, write_json
-from rtt_lib.models import SMOLLM2, SMOLLM2_GGUF, load_backbone_for_tokens, load_tokenizer, resolve, sha256_of
+from rtt_lib.models import (
+    SMOLLM2,
+    SMOLLM2_GGUF,
+    device_for,
+    load_backbone_for_tokens,
+    load_tokenizer,
+    resolve,
+    sha256_of,
+    stays_on_cpu,
+)
 from rtt_lib.relevance.encoding import (
     DEFAULT_TEMPLATE,
     IGNORED,
@@ -99,7 +108,7 @@ class Discriminator:
             found = cls(load_backbone_for_tokens(path), load_tokenizer(path))
         else:
             raise RTTError(f"discriminator {path}: neither a checkpoint (config.json) nor an adapter ({ADAPTER_FILE})")
-        found.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        found.model.to(device or device_for(found.model))
         return found
 
     def save(self, path: str | Path) -> Path:
@@ -262,6 +271,7 @@ def _trainer(parts: Backbone, rows, run: Path, settings: profile.Discriminator, 
         )
     accumulate = settings.global_batch // (micro * processes)
     steps = max(1, int(settings.epochs * len(rows) / settings.global_batch))
+    on_cpu = stays_on_cpu(parts.model) or not torch.accelerator.is_available()
     model = _with_lora(parts.model, settings.lora_rank) if settings.lora_rank else parts.model
     model.config.use_cache = False
     arguments = TrainingArguments(
@@ -272,11 +282,11 @@ def _trainer(parts: Backbone, rows, run: Path, settings: profile.Discriminator, 
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulate,
         bf16=settings.bf16,
-        use_cpu=not torch.accelerator.is_available(),
+        use_cpu=on_cpu,
         seed=seed,
         data_seed=seed,
         logging_steps=max(1, steps // 50),
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available() and not on_cpu,
         report_to="none",
         **options,
     )
@@ -315,19 +325,21 @@ def _with_lora(model: PreTrainedModel, rank: int):
 
 
 def _finish(trainer, parts: Backbone, backbone: str | Path | Backbone, output: Path) -> Discriminator:
-    """Save what was trained; under FSDP or ZeRO the trainer gathers the weights."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    """Save what was trained, in the main process of several; under FSDP or ZeRO the trainer gathers the weights."""
+    model, writes = trainer.accelerator.unwrap_model(trainer.model), trainer.is_world_process_zero()
     if not hasattr(model, "merge_and_unload"):
         model.config.use_cache = True
-        trainer.save_model(str(output))
-        parts.tokenizer.save_pretrained(output)
-        (output / "training_args.bin").unlink(missing_ok=True)  # a pickle
+        trainer.save_model(str(output))  # all processes take part, one writes
+        if writes:
+            parts.tokenizer.save_pretrained(output)
+            (output / "training_args.bin").unlink(missing_ok=True)  # a pickle
         return Discriminator(model, parts.tokenizer)
-    if not isinstance(backbone, Backbone):
+    if writes and not isinstance(backbone, Backbone):
         save_adapter(model, str(backbone), parts.template, output / "adapter")
     found = Discriminator(model.merge_and_unload(), parts.tokenizer)
     found.model.config.use_cache = True
-    found.save(output)
+    if writes:
+        found.save(output)
     return found
 
 

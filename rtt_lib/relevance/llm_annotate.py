@@ -69,14 +69,6 @@ def fill(template: str, fields: Mapping[str, str]) -> str:
     return re.sub(r"\{(" + "|".join(fields) + r")\}", lambda match: fields[match[1]], template)
 
 
-def read_annotation(answer: str, response: str) -> Annotation:
-    """The label that an LLM's answer gives on this response."""
-    try:
-        return locate(*parse_answer(answer), response)
-    except ValueError as error:
-        return Annotation(None, problem=str(error))
-
-
 def locate(kind: str, segments: Sequence[str], response: str) -> Annotation:
     """The label of a parsed answer: every occurrence of its segments."""
     if kind == "all relevant":

@@ -13,12 +13,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TRAINING_LOG, Backbo
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.micro_corpus import micro_examples
 from rtt_lib.rubrics.micro import find_world
-from rtt_lib.train.runs import code_fingerprint, ensure_base, quiet_worker
+from rtt_lib.train.runs import code_fingerprint, ensure_base, worker_pool
 
 WORLDS = ("M", "U")  # together they have every family, and short and long responses
 BACKBONE_WORLD = "L"  # its base policy is there anyway: every profile trains in it
@@ -41,7 +40,9 @@ ANNOTATORS = {"taxonomy": taxonomy, "greedy": greedy}
 # training then settles where include and exclude are never marked.
 OPTIONS = {"disable_tqdm": True, "train_sampling_strategy": "random"}
 
+# As for runs, see `rtt_lib.train.runs`.
 _CODE = (
+    "models.py",
     "relevance/annotate.py",
     "relevance/discriminator.py",
     "relevance/encoding.py",
@@ -49,7 +50,11 @@ _CODE = (
     "relevance/micro_training.py",
     "relevance/spans.py",
     "rubrics/micro.py",
+    "rubrics/schema.py",
+    "verify/__init__.py",
     "verify/micro.py",
+    "verify/registry.py",
+    "verify/verdict.py",
 )
 
 
@@ -103,8 +108,7 @@ def train_all(profile: Profile, results: Path, wanted: Sequence[Variant] | None 
             waiting.append(variant)
     if not waiting:
         return
-    workers, context = min(profile.compute.workers, len(waiting)), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=quiet_worker) as pool:
+    with worker_pool(min(profile.compute.workers, len(waiting))) as pool:
         jobs = {pool.submit(train_for, profile, results, variant, base): variant for variant in waiting}
         for job in as_completed(jobs):
             job.result()
@@ -121,6 +125,7 @@ def fingerprint(profile: Profile, variant: Variant, base: Path) -> str:
     settings = {
         key: value for key, value in asdict(profile.discriminator).items() if key not in ("seeds", "checkpoint")
     }
+    variant = replace(variant, about="")  # the words about it decide nothing
     digest = hashlib.sha256(json.dumps([asdict(variant), settings], sort_keys=True).encode())
     digest.update(code_fingerprint(_CODE).encode())
     digest.update((base / "model.safetensors").read_bytes())

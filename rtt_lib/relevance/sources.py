@@ -20,7 +20,7 @@ from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.verify.verdict import Span
 
 # The released code truncates p to an integer in bf16, which keeps only what rounds to 1.
-RELEASED_THRESHOLD = 0.998  # what survives the released code's cast to integer, in bf16
+RELEASED_THRESHOLD = 0.998
 
 
 def present(rollouts: Rollouts) -> torch.Tensor:

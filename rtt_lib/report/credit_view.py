@@ -21,7 +21,7 @@ from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.bench.text import held_out_prompts, make_verifier
 from rtt_lib.credit import combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
-from rtt_lib.models import load_causal_lm, load_tokenizer, on_gpu
+from rtt_lib.models import device_for, load_causal_lm, load_tokenizer
 from rtt_lib.profile import RL, Profile
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.sources import Threshold
@@ -104,7 +104,8 @@ def walkthrough(profile: Profile, spec: RunSpec | TextRunSpec, results: Path) ->
 
 def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers.utils.logging.disable_progress_bar()  # how fast a file loads is no result
-    return load_causal_lm(name).to("cuda" if on_gpu() else "cpu").eval(), load_tokenizer(name)
+    model = load_causal_lm(name)
+    return model.to(device_for(model)).eval(), load_tokenizer(name)
 
 
 @torch.no_grad()

@@ -43,10 +43,11 @@ def train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RunS
         return _train_rl(model, tokenizer, spec, prompts, folder / "attempt")
     language, rng = Language(), random.Random(f"supervised {number}")
     rows = [{"prompt": p.prompt, "completion": " " + construct(p.criteria, world, language, rng)} for p in prompts]
+    updates = spec.rl.minibatches
     settings = {
-        "max_steps": 2 * spec.rl.steps,
-        "per_device_train_batch_size": spec.rl.prompts_per_step // 2,
-        "logging_steps": 2,
+        "max_steps": updates * spec.rl.steps,
+        "per_device_train_batch_size": spec.rl.prompts_per_step // updates,
+        "logging_steps": updates,
         "save_strategy": "no",
         "seed": number,
         "lr_scheduler_type": "constant",
@@ -63,7 +64,7 @@ def train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: RunS
             for row, response in zip(rows, own, strict=True)
         ]
         log = train_dpo(model, tokenizer, pairs, folder / "attempt", learning_rate=DPO_LEARNING_RATE, **settings)
-    return per_rollout_step(log, 2)
+    return per_rollout_step(log, updates)
 
 
 def _train_rl(

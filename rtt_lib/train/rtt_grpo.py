@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import safetensors.torch
 import torch
 from accelerate.utils import gather_object
@@ -73,6 +74,8 @@ class RTTGRPOConfig(GRPOConfig):
             raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
         if self.token_beta_schedule not in ("constant", "linear"):
             raise RTTError(f"token_beta_schedule={self.token_beta_schedule!r} is unknown: 'constant' or 'linear'")
+        if self.max_skipped_in_a_row < 1:
+            raise RTTError(f"max_skipped_in_a_row={self.max_skipped_in_a_row} would stop every run: at least 1")
         if self.per_group_token_mean and self.loss_type != "dapo":
             raise RTTError(
                 "per_group_token_mean rescales TRL's 'dapo' loss to Eq. 6; "
@@ -82,11 +85,49 @@ class RTTGRPOConfig(GRPOConfig):
 
 def parse_rubric(value: Any) -> list[Criterion]:
     """A data set's `criteria` cell: a list of texts or of criterion objects, or JSON text of such a list."""
-    rows = json.loads(value) if isinstance(value, str) else value
+    rows = value
+    if isinstance(value, str):
+        try:
+            rows = json.loads(value)
+        except ValueError:
+            rows = None
+    if not isinstance(rows, list | tuple):
+        found = "nothing" if value is None else f"{type(value).__name__} {str(value)[:80]!r}"
+        raise RTTError(
+            f"column 'criteria': found {found}, expected a list of texts or of criterion objects, or JSON text of such "
+            'a list: ["Name a cat.", {"text": ..., "verifier": ..., "args": {}}]'
+        )
     return [
         Criterion(row) if isinstance(row, str) else criterion_from_json(row, f"criteria[{k}]")
         for k, row in enumerate(rows)
     ]
+
+
+def checked_verdicts(answers: Iterable[Iterable[Any]], rubrics: Sequence[Sequence[Criterion]]) -> list[list[Verdict]]:
+    """What a verifier, which may be anyone's, answered: a verdict for every criterion."""
+    rows = [list(row) for row in answers]
+    if len(rows) != len(rubrics):
+        raise RTTError(f"the verifier gave verdicts on {len(rows)} responses, there are {len(rubrics)}")
+    for i, (row, rubric) in enumerate(zip(rows, rubrics, strict=True)):
+        if len(row) != len(rubric):
+            raise RTTError(f"the verifier gave {len(row)} verdicts on response {i}, whose rubric has {len(rubric)}")
+    return [
+        [_checked(v, f"response {i}, criterion {c.text[:80]!r}") for v, c in zip(row, rubric, strict=True)]
+        for i, (row, rubric) in enumerate(zip(rows, rubrics, strict=True))
+    ]
+
+
+def _checked(verdict: Any, where: str) -> Verdict:
+    """AON asks whether a value is False: 0, or a tensor, would be a satisfied criterion."""
+    value = verdict.value if isinstance(verdict, Verdict) else verdict
+    if isinstance(value, np.bool_):
+        value = bool(value)
+    if not (value is None or isinstance(value, bool)):
+        raise RTTError(
+            f"the verifier's verdict on {where} is {type(value).__name__} {value!r}: it must be True, False or None "
+            "(unknown)"
+        )
+    return replace(verdict, value=value) if isinstance(verdict, Verdict) else Verdict(value)
 
 
 @dataclass(frozen=True)
@@ -105,7 +146,8 @@ class RTTGRPOTrainer(GRPOTrainer):
 
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`
     (see `parse_rubric`).
-    verifier:      decides every criterion of every response; None is an unknown verdict, not a failed one
+    verifier:      decides every criterion of every response: True, False, or None, which is an unknown verdict, not a
+                   failed one. Of a conversation it and the relevance source see the last message alone
     relevance:     a relevance source (`rtt_lib.relevance`); not needed where `args.token_beta` is 0
     reward_funcs:  further TRL reward functions, added to the rubric reward
     """
@@ -133,21 +175,15 @@ class RTTGRPOTrainer(GRPOTrainer):
     # --- response level ---
 
     def rubric_reward(
-        self, prompts: list, completion_ids: list[list[int]], criteria: list, **kwargs: Any
+        self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **kwargs: Any
     ) -> list[float]:
         """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given."""
         texts, offsets = zip(*(token_offsets(self._tokenizer, ids) for ids in completion_ids), strict=True)
         questions = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
-        rubrics = [parse_rubric(value) for value in criteria]
+        rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
         started = time.perf_counter()
-        verdicts = [
-            [v if isinstance(v, Verdict) else Verdict(v) for v in row]
-            for row in self.verifier(questions, texts, rubrics)
-        ]
+        verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
         self._record("rtt/verify_seconds", time.perf_counter() - started)
-        for i, (rubric, row) in enumerate(zip(rubrics, verdicts, strict=True)):
-            if len(rubric) != len(row):
-                raise RTTError(f"the verifier gave {len(row)} verdicts on response {i}, whose rubric has {len(rubric)}")
         self._scored = _Scored(questions, list(texts), list(offsets), rubrics, verdicts)
         self._record_verdicts(self._scored)
         score = REWARDS[self.args.response_reward]

@@ -10,6 +10,7 @@ A folder whose fingerprint matches is not run again; a run that was killed goes 
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -21,13 +22,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.profile import RL, Profile
 from rtt_lib.train.arms import Arm, find_arm
@@ -36,25 +38,32 @@ if TYPE_CHECKING:
     from rtt_lib.train.text_runs import TextRunSpec
 
 # What a trained policy depends on: change the code of one of these files (comments and layout aside), or a version,
-# and its runs are done again. Arms and profiles are in the spec itself.
+# and its runs are done again. Arms and profiles are in the spec itself. What else a run imports, and why it is not
+# here, tests/test_runs.py lists.
 _CODE = (
     "credit.py",
     "bench/micro.py",
+    "models.py",
     "relevance/annotate.py",
+    "relevance/base.py",
     "relevance/discriminator.py",
     "relevance/encoding.py",
     "relevance/sources.py",
     "relevance/spans.py",
     "rubrics/micro.py",
+    "rubrics/schema.py",
     "train/baselines.py",
     "train/micro_policy.py",
     "train/micro_run.py",
     "train/rtt_grpo.py",
     "train/settings.py",
+    "verify/__init__.py",
+    "verify/batch.py",
     "verify/micro.py",
+    "verify/registry.py",
     "verify/verdict.py",
 )
-_PACKAGES = ("torch", "transformers", "trl", "tokenizers")
+_PACKAGES = ("torch", "transformers", "trl", "tokenizers", "accelerate", "peft")
 _LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -75,11 +84,20 @@ class RunSpec:
         return Path(self.world) / self.arm.name / self.seed
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(json.dumps(asdict(self) | {"discriminator": None}, sort_keys=True).encode())
+        settings = replace(self, arm=replace(self.arm, about=""), discriminator=None)  # words and places decide nothing
+        digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
         digest.update(code_fingerprint(_CODE).encode())
         if self.discriminator:
-            digest.update(Path(self.discriminator, "model.safetensors").read_bytes())
+            digest.update(self._discriminator_weights().read_bytes())
         return digest.hexdigest()[:16]
+
+    def _discriminator_weights(self) -> Path:
+        weights = Path(self.discriminator, "model.safetensors")
+        if not weights.is_file():
+            raise RTTError(
+                f"arm {self.arm.name}: no discriminator in {self.discriminator}: `rtt run PROFILE --only 03` trains it"
+            )
+        return weights
 
 
 @cache
@@ -157,8 +175,9 @@ def run_all(
             waiting.append(spec)
     if not waiting:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=quiet_worker) as pool:
+    for spec in waiting:
+        spec.fingerprint()  # a discriminator that is missing is said now, not after the base policies
+    with worker_pool(workers) as pool:
         bases = {(s.world, s.seed[0], s.pretrain_steps) for s in waiting}
         for job in [pool.submit(ensure_base, runs, *base) for base in sorted(bases)]:
             job.result()
@@ -166,6 +185,16 @@ def run_all(
         for job in as_completed(jobs):
             job.result()
             yield jobs[job]
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that train. Where one training fails, those that run are brought to their end, none is begun."""
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=quiet_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def is_done(spec: RunSpec, runs: Path) -> bool:

@@ -185,14 +185,13 @@ def rl_config(spec: TextRunSpec, folder: Path, parameters: int) -> RTTGRPOConfig
     )
 
 
-def passes(responses: int, tokens: int) -> tuple[int, int]:
+def passes(
+    responses: int, tokens: int, being: str = "rl.prompts_per_step x rl.group_size / rl.minibatches"
+) -> tuple[int, int]:
     """How many of an optimizer step's `responses` (of so many tokens each) one process passes at once, how often."""
     processes = PartialState().num_processes
     if responses % processes:
-        raise RTTError(
-            f"{responses} responses per optimizer step (rl.prompts_per_step x rl.group_size / rl.minibatches) do not "
-            f"divide into {processes} processes"
-        )
+        raise RTTError(f"{responses} responses per optimizer step ({being}) do not divide into {processes} processes")
     own = responses // processes
     room = max(1, TOKENS_PER_PASS["cuda" if on_gpu() else "cpu"] // tokens)
     micro = max(n for n in range(1, min(own, room) + 1) if own % n == 0)
@@ -216,6 +215,7 @@ def relevance_source(setting: Setting) -> RelevanceSource:
     """As in the micro world, but for the one whose inputs differ here."""
     spec = setting.spec
     if spec.arm.relevance == "counterfactual":
+        check_that_criteria_can_be_withheld(setting.prompts)
         return Counterfactual(setting.model, ChatTokens(setting.tokenizer), without_criterion)
     return micro_run.relevance_source(spec, setting.model, setting.tokenizer)
 
@@ -234,9 +234,27 @@ class ChatTokens:
         return {"input_ids": prompt_ids(prompt, self.tokenizer)}
 
 
+def check_that_criteria_can_be_withheld(prompts: Sequence[RubricPrompt]) -> None:
+    """A prompt that does not state a criterion is the same without it: every token's contrast, and credit, is zero."""
+    distinct = {prompt.id: prompt for prompt in prompts}.values()
+    stated = [criterion.text in prompt.prompt for prompt in distinct for criterion in prompt.criteria]
+    if not any(stated):
+        raise RTTError(
+            f"counterfactual relevance withholds a criterion from its prompt, but none of the {len(stated)} criteria "
+            "stands in its prompt word for word: choose another arm, this one would be plain RL"
+        )
+    if not all(stated):
+        log.warning(
+            "%d of %d criteria do not stand in their prompts word for word and get no token credit: counterfactual "
+            "relevance cannot withhold them",
+            stated.count(False),
+            len(stated),
+        )
+
+
 def without_criterion(prompt: str, criterion: Criterion) -> str:
     """The prompt that no longer asks for `criterion`, its bullet or number taken away with it."""
-    alone = re.compile(rf"^(?:- |\d+\) )?{re.escape(criterion.text)}\n?", re.MULTILINE)
+    alone = re.compile(rf"^(?:- |\d+\) )?{re.escape(criterion.text)}(?:\n|\Z)", re.MULTILINE)
     shorter, found = alone.subn("", prompt, count=1)
     return shorter if found else prompt.replace(criterion.text, "", 1)
 
@@ -312,10 +330,12 @@ def _supervised(setting: Setting, rate: float) -> dict[str, Any]:
     rl = setting.spec.rl
     if setting.spec.profile.data.responses:
         own, batch, tokens = AS_THE_PAPER, PAPER_BATCH, AS_THE_PAPER["max_length"]
+        being = "the paper's batch"
     else:
         own = {"max_steps": rl.steps * rl.minibatches, "learning_rate": rate, "lr_scheduler_type": "constant"}
         batch, tokens = max(1, rl.prompts_per_step // rl.minibatches), 2 * rl.max_response_tokens
-    micro, accumulate = passes(batch, tokens)
+        being = "rl.prompts_per_step / rl.minibatches"
+    micro, accumulate = passes(batch, tokens, being)
     return {
         **own,
         "gradient_accumulation_steps": accumulate,

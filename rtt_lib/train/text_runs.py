@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -97,7 +97,8 @@ class TextRunSpec:
             if data[key] and Path(data[key]).is_file():
                 data[key] = hashlib.sha256(Path(data[key]).read_bytes()).hexdigest()
         start = [_weights(profile.policy.model), precision()]  # a name is another model where the hub does not answer
-        settings = [asdict(self.arm), self.seed, data, asdict(profile.policy), asdict(profile.rl), start]
+        arm = asdict(replace(self.arm, about=""))  # the words about it decide nothing
+        settings = [arm, self.seed, data, asdict(profile.policy), asdict(profile.rl), start]
         judge = [profile.compute.judge_url and profile.compute.judge_model, profile.compute.vllm]
         digest = hashlib.sha256(json.dumps([settings, judge], sort_keys=True).encode())
         digest.update(code_fingerprint(_CODE).encode())

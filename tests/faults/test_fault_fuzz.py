@@ -217,7 +217,11 @@ ANNOTATION = {"type": "partial relevant", "segments": ["a b", "c"]}
 @fuzz(st.text(max_size=40) | (changed([ANNOTATION]) | anything).map(json.dumps), st.text('ab c\n“"', max_size=20))
 def test_any_annotation_is_a_label_or_a_problem(folder, answer, response):
     for text in (answer, f"```json\n{answer}\n```"):
-        found = llm_annotate.read_annotation(text, response)
+        try:
+            found = llm_annotate.locate(*llm_annotate.parse_answer(text), response)
+        except ValueError as error:
+            assert str(error)
+            continue
         assert bool(found.label is None) == bool(found.problem)
         spans = found.label.spans if found.label else ()
         assert all(0 <= start <= end <= len(response) for start, end in spans)
