@@ -224,6 +224,24 @@ def test_held_out_prompts_are_about_other_tasks(profile, tmp_path):
     assert all(p.task.startswith("Describe thing") for p in text_run.prompt_pool(own))
 
 
+def test_prompts_that_a_benchmark_asks_too_are_not_trained_on(profile, tmp_path, monkeypatch, capsys):
+    def row(key: int, task: str) -> dict:
+        rule = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+        return {"key": key, "prompt": f"{task} Do not use any commas in your answer.", **rule}
+
+    shared = "Write a short story about a lighthouse keeper who finds a message in a bottle on the shore."
+    (tmp_path / "benchmarks").mkdir()
+    write_jsonl(tmp_path / "benchmarks" / "ifeval.jsonl", [row(1, shared)])
+    theirs = write_jsonl(tmp_path / "train.jsonl", [row(1, shared), row(2, "Name a river.")])
+    monkeypatch.setenv("RTT_TEST_DATA", str(tmp_path))
+    data = replace(profile.data, source="ifeval", path=str(theirs))
+    pool = text_run.prompt_pool(
+        replace(profile, data=data, evaluation=replace(profile.evaluation, benchmarks=("ifeval",)))
+    )
+    assert [prompt.prompt[:13] for prompt in pool] == ["Name a river."]
+    assert "left out for their task: 1" in capsys.readouterr().out
+
+
 def test_a_criterion_is_taken_out_with_its_bullet():
     listed = "Write.\n\n- No commas.\n- Two words (or more)."
     assert text_run.without_criterion(listed, Criterion("No commas.")) == "Write.\n\n- Two words (or more)."

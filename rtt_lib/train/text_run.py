@@ -29,7 +29,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from rtt_lib.bench.generate import generate, prompt_ids
-from rtt_lib.bench.text import backend, evaluate, make_verifier, split_tasks
+from rtt_lib.bench.text import backend, evaluate, make_verifier, split_tasks, whole_benchmarks
 from rtt_lib.cli import parse_overrides
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_jsonl, write_json, write_text
@@ -41,6 +41,7 @@ from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.rubrics import sources
 from rtt_lib.rubrics.benchmarks import field
 from rtt_lib.rubrics.compose import compose
+from rtt_lib.rubrics.decontaminate import decontaminated
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.train import micro_run
 from rtt_lib.train.baselines import train_dpo, train_sft
@@ -137,10 +138,14 @@ def _fits(prompt: RubricPrompt, spec: TextRunSpec, tokenizer: PreTrainedTokenize
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
+    """What there is to train on. Prompts of others that ask for what a benchmark asks for are left out, and counted."""
     data = profile.data
     if data.source == "composed":
         return compose(split_tasks(profile)[0], data.train_prompts, data.seed)
-    found = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    loaded = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    tested = [prompt for prompts in whole_benchmarks(profile)[0].values() for prompt in prompts]
+    found, report = decontaminated(loaded, tested)
+    print(report, flush=True)
     return random.Random(f"pool {data.seed}").sample(found, min(data.train_prompts, len(found)))
 
 
