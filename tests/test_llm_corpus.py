@@ -254,7 +254,7 @@ def test_a_mistake_in_the_data_shows_before_anybody_is_asked(profile, server, ca
     bad["ground_truth"]["kwargs"] = [{"relation": "nearly"}] * 2
     write_jsonl(profile.with_name("hir.jsonl"), [bad])
     assert make(profile) == 2
-    assert "prompt bad, criterion" in capsys.readouterr().err and not server.asked
+    assert "hir.jsonl:1: ground_truth: instruction 1" in capsys.readouterr().err and not server.asked
 
 
 def test_without_a_server_and_without_need_it_says_so(profile, capsys):

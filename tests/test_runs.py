@@ -118,7 +118,8 @@ ELSEWHERE = {
     "errors.py",  # what a person reads
     "files.py",  # where and how it is written, not what
     "doctor.py",  # `models` asks it for SmolLM2's file
-    "profile.py",  # whose values are in the spec
+    "profile.py",
+    "yaml_tree.py",  # whose values are in the spec
     "train/arms.py",  # likewise
     "train/runs.py",  # starts it and reads it back
     "relevance/attribute.py",  # for its switch of progress bars
