@@ -23,7 +23,7 @@ from rtt_lib.rubrics.compose import (
     load_data,
     read_tasks,
 )
-from rtt_lib.rubrics.decontaminate import decontaminate, decontaminated
+from rtt_lib.rubrics.decontaminate import decontaminate
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check, composed, verify
 from rtt_lib.verify.registry import find_rule
@@ -338,11 +338,11 @@ def test_decontamination_finds_what_is_shared(prompt, kind):
     report = decontaminate([prompt], OWN_BENCHMARK)
     assert {overlap.kind for overlap in report.overlaps} == ({kind} if kind else set())
     assert report.clean is (kind is None)
-    assert report.prompt_ids == (frozenset({"p1"}) if kind else frozenset())
+    assert {overlap.prompt_id for overlap in report.overlaps} == ({"p1"} if kind else set())
 
 
 def test_a_prompt_that_does_not_name_its_task_is_compared_whole():
-    """As in HiR-16K: constraints in the benchmark's usual words are said and kept, the benchmark's task is left out."""
+    """As in HiR-16K: constraints in the benchmark's usual words are told from the benchmark's task."""
     rule = Criterion("Do not use the words mud and stone.", "ifeval:keywords:forbidden_words",
                      {"forbidden_words": ["mud", "clay"]})  # fmt: skip
     same = RubricPrompt("same", "Please write a poem about rivers. Do not use the words mud and stone!", (rule,))
@@ -350,12 +350,10 @@ def test_a_prompt_that_does_not_name_its_task_is_compared_whole():
     code = Criterion("Be brief.", "code:python", {"code": "# that is all for today\n", "function": "f"})
     unruled = Criterion("Be kind.", args={"unruled": "mud"})
     apart = RubricPrompt("apart", "Name a bird. Be brief. Be kind.", (code, unruled))
-    kept, report = decontaminated([same, other, apart], OWN_BENCHMARK)
-    assert kept == [other, apart] and report.same_task == {"same"} and report.prompt_ids == {"same", "other"}
-    assert str(report) == (
-        "3 training prompts beside 2 of benchmarks; how many share wordings 2, parameters 2, tasks 1; "
-        "left out for their task: 1"
-    )
+    report = decontaminate([same, other, apart], OWN_BENCHMARK)
+    assert {overlap.prompt_id for overlap in report.overlaps if overlap.kind == "task"} == {"same"}
+    assert {overlap.prompt_id for overlap in report.overlaps} == {"same", "other"}
+    assert str(report) == "3 training prompts beside 2 of benchmarks; how many share wordings 2, parameters 2, tasks 1"
 
 
 def test_composed_prompts_share_nothing_with_the_test_sets(prompts):

@@ -224,7 +224,7 @@ def test_held_out_prompts_are_about_other_tasks(profile, tmp_path):
     assert all(p.task.startswith("Describe thing") for p in text_run.prompt_pool(own))
 
 
-def test_prompts_that_a_benchmark_asks_too_are_not_trained_on(profile, tmp_path, monkeypatch, capsys):
+def test_what_training_prompts_share_with_a_benchmark_is_said(profile, tmp_path, monkeypatch, capsys):
     def row(key: int, task: str) -> dict:
         rule = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
         return {"key": key, "prompt": f"{task} Do not use any commas in your answer.", **rule}
@@ -238,8 +238,10 @@ def test_prompts_that_a_benchmark_asks_too_are_not_trained_on(profile, tmp_path,
     pool = text_run.prompt_pool(
         replace(profile, data=data, evaluation=replace(profile.evaluation, benchmarks=("ifeval",)))
     )
-    assert [prompt.prompt[:13] for prompt in pool] == ["Name a river."]
-    assert "left out for their task: 1" in capsys.readouterr().out
+    assert len(pool) == 2
+    assert "2 training prompts beside 1 of benchmarks; how many share wordings 0, parameters 0, tasks 1" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_criterion_is_taken_out_with_its_bullet():

@@ -43,34 +43,10 @@ class Report:
     def clean(self) -> bool:
         return not self.overlaps
 
-    @property
-    def prompt_ids(self) -> frozenset[str]:
-        """The training prompts that share anything."""
-        return frozenset(overlap.prompt_id for overlap in self.overlaps)
-
-    @property
-    def same_task(self) -> frozenset[str]:
-        """The training prompts that ask for what a benchmark prompt asks for."""
-        return frozenset(overlap.prompt_id for overlap in self.overlaps if overlap.kind == "task")
-
     def __str__(self) -> str:
         prompts = Counter(kind for kind, _ in {(overlap.kind, overlap.prompt_id) for overlap in self.overlaps})
         shared = ", ".join(f"{kind}s {prompts[kind]}" for kind in ("wording", "parameter", "task"))
-        return (
-            f"{self.n_prompts} training prompts beside {self.n_benchmark} of benchmarks; how many share {shared}; "
-            f"left out for their task: {len(self.same_task)}"
-        )
-
-
-def decontaminated(
-    prompts: Sequence[RubricPrompt], benchmark_prompts: Sequence[RubricPrompt]
-) -> tuple[list[RubricPrompt], Report]:
-    """The training prompts without those that share a task with a benchmark, and all that is shared.
-
-    Wordings and parameters are said and kept: data sets made after a benchmark's constraints share them throughout.
-    """
-    report = decontaminate(prompts, benchmark_prompts)
-    return [prompt for prompt in prompts if prompt.id not in report.same_task], report
+        return f"{self.n_prompts} training prompts beside {self.n_benchmark} of benchmarks; how many share {shared}"
 
 
 def decontaminate(prompts: Sequence[RubricPrompt], benchmark_prompts: Sequence[RubricPrompt]) -> Report:

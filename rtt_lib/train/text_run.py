@@ -41,7 +41,7 @@ from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.rubrics import sources
 from rtt_lib.rubrics.benchmarks import field
 from rtt_lib.rubrics.compose import compose
-from rtt_lib.rubrics.decontaminate import decontaminated
+from rtt_lib.rubrics.decontaminate import decontaminate
 from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.train import micro_run
 from rtt_lib.train.baselines import train_dpo, train_sft
@@ -138,15 +138,18 @@ def _fits(prompt: RubricPrompt, spec: TextRunSpec, tokenizer: PreTrainedTokenize
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
-    """What there is to train on. Prompts of others that ask for what a benchmark asks for are left out, and counted."""
+    """What there is to train on; of others' prompts it is said what they share with the benchmarks, and all are kept.
+
+    Data sets made after a benchmark share its wordings throughout, which a comparison cannot tell from its tasks.
+    """
     data = profile.data
     if data.source == "composed":
         return compose(split_tasks(profile)[0], data.train_prompts, data.seed)
-    loaded = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    found = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    pool = random.Random(f"pool {data.seed}").sample(found, min(data.train_prompts, len(found)))
     tested = [prompt for prompts in whole_benchmarks(profile)[0].values() for prompt in prompts]
-    found, report = decontaminated(loaded, tested)
-    print(report, flush=True)
-    return random.Random(f"pool {data.seed}").sample(found, min(data.train_prompts, len(found)))
+    print(decontaminate(pool, tested), flush=True)
+    return pool
 
 
 # ---------------------------------------------------------------------------------------------------------------- RL
