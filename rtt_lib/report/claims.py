@@ -251,7 +251,8 @@ def c8(e: Evidence) -> Judgement:
     if not any(one.tested for one in comparisons):
         return judged
     collapsed = shapes["fall from peak"] > (COLLAPSE * shapes["peak"]).clip(lower=NOISE)
-    fell, runs = (values.groupby(shapes["arm"]).sum() for values in (collapsed, collapsed | True))
+    by_arm = collapsed.groupby(shapes["arm"])
+    fell, runs = by_arm.sum(), by_arm.size()
     counts = "; ".join(f"{arm}: {fell[arm]} of {runs[arm]} runs lose a third of their peak" for arm in fell.index)
     verdict = judged.verdict
     if not fell["RL-CSR"]:
