@@ -2,6 +2,6 @@
 
 import sys
 
-from rtt_lib.cli import main
+from rtt_lib.run.cli import main
 
 sys.exit(main())

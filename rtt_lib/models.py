@@ -30,8 +30,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rtt_lib.doctor import smollm_file
 from rtt_lib.errors import RTTError
+from rtt_lib.run.doctor import smollm_file
 
 SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"

@@ -72,7 +72,7 @@ class Discriminator:
 
 @dataclass(frozen=True)
 class RL:
-    """RTT-GRPO, sections 3.2 and 4.2; an arm (`rtt_lib.train.arms`) overrides alpha, beta, scheme and the like."""
+    """RTT-GRPO, sections 3.2 and 4.2; an arm (`rtt_lib.methods.arms`) overrides alpha, beta, scheme and the like."""
 
     steps: int
     prompts_per_step: int = 64
@@ -369,7 +369,7 @@ class _Checks:
             self.require(world in WORLDS, dotted, f"'{world}' is not one of {', '.join(WORLDS)}")
 
     def arms(self, dotted: str, arms: tuple[str, ...]) -> None:
-        from rtt_lib.train.arms import ARMS  # here, so that reading a profile is quick where no arm is named
+        from rtt_lib.methods.arms import ARMS
 
         has_responses, rl = self.profile.data.responses is not None, self.profile.rl
         for arm in arms:

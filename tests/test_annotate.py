@@ -23,7 +23,7 @@ from rtt_lib.relevance.llm_annotate import (
     occurrences_normalised,
     parse_answer,
 )
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.registry import Rule
 from rtt_lib.verify.verdict import Verdict

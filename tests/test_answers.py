@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.bench import tables, text
+from rtt_lib.analysis.published import table2
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_jsonl
 from rtt_lib.profile import load_profile
-from rtt_lib.report.paper import table2
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.report import benchmarks as tables
 from rtt_lib.rubrics.sources import load_prompts
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import answers, check
 from rtt_lib.verify.answers import NO_ANSWER, final_expression, stated_letter
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.judge import Judge
+from rtt_lib.worlds.text import evaluation as text
 
 # --- multiple choice ---
 
@@ -404,7 +405,7 @@ def test_scores_of_questions(data):
 
 
 def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
-    from rtt_lib.train.text_runs import TextRunSpec, find_arm
+    from rtt_lib.studies.text_runs import TextRunSpec, find_arm
 
     profile = load_profile("ci")
     evaluation = replace(profile.evaluation, benchmarks=("math500", "gpqa"), prompts=None)

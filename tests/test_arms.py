@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtt_lib.bench import micro as bench_micro
+from rtt_lib.methods.arms import ARMS
 from rtt_lib.profile import load_profile
 from rtt_lib.relevance.annotate import taxonomy
 from rtt_lib.relevance.discriminator import Discriminator
@@ -26,11 +26,13 @@ from rtt_lib.relevance.sources import (
     Uniform,
 )
 from rtt_lib.rubrics.compose import compose, default_tasks
-from rtt_lib.rubrics.micro import find_world, sample_prompts
-from rtt_lib.train import micro_run, runs, text_run
-from rtt_lib.train.arms import ARMS
-from rtt_lib.train.text_runs import SHIPPED, spec_of
+from rtt_lib.studies import runs
+from rtt_lib.studies.text_runs import SHIPPED, spec_of
 from rtt_lib.verify import verify
+from rtt_lib.worlds.micro import evaluation as bench_micro
+from rtt_lib.worlds.micro import training as micro_run
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.text import training as text_run
 
 RL = replace(load_profile("paper-qwen3-4b").rl, steps=1, prompts_per_step=4)
 

@@ -14,12 +14,12 @@ from toys import byte_tokenizer, tiny
 
 from rtt_lib import profile
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance import attribute
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import TokenRelevance, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report.attribution import html_fragment, html_page, merge, terminal_text, visible
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.report.shading import html_fragment, html_page, merge, terminal_text, visible
+from rtt_lib.run import attribute
+from rtt_lib.schema import Criterion
 
 EVIL = '<script>alert("x")</script> & "quoted" 😀, done'
 

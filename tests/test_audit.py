@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rtt_lib.credit import token_advantage
-from rtt_lib.pipeline import REPOSITORY
 from rtt_lib.profile import load_profile
-from rtt_lib.report.audit import (
+from rtt_lib.report.group_partitioning import worked_example
+from rtt_lib.report.released_code_audit import (
     ARMS,
     DEPARTURES,
     GROUP_AXIS_REWARDS,
@@ -32,7 +32,7 @@ from rtt_lib.report.audit import (
     truncated,
     truncation_table,
 )
-from rtt_lib.report.partitions import worked_example
+from rtt_lib.run.pipeline import REPOSITORY
 
 
 def test_d1_rows_by_hand():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import registry
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.sandbox import Sandbox, isolation

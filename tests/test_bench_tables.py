@@ -13,8 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.bench import published, tables
-from rtt_lib.bench.tables import (
+from rtt_lib.analysis.published import table1
+from rtt_lib.errors import RTTError
+from rtt_lib.profile import load_profile
+from rtt_lib.report import benchmarks as tables
+from rtt_lib.report import published_intervals as published
+from rtt_lib.report.benchmarks import (
     Scores,
     benchmark_files,
     beside_the_paper,
@@ -28,9 +32,6 @@ from rtt_lib.bench.tables import (
     stored_responses,
     stored_sentence,
 )
-from rtt_lib.errors import RTTError
-from rtt_lib.profile import load_profile
-from rtt_lib.report.paper import table1
 
 # --- from verdicts to accuracies ---
 

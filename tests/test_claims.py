@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtt_lib.report import claims, comparison
-from rtt_lib.report.claims import FAILS, PARTLY, REPLICATES, UNTESTED, Evidence, claims_table, recommendation, wilson
+from rtt_lib.analysis import claims, comparison
+from rtt_lib.analysis.claims import FAILS, PARTLY, REPLICATES, UNTESTED, Evidence, claims_table, recommendation, wilson
 from rtt_lib.report.site import VERDICT_CLASSES
 
 SEEDS = ("A0", "A1", "A2", "B0", "B1")

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from test_pipeline import write_notebook
 
-from rtt_lib import cli, pipeline, plan
 from rtt_lib.errors import RTTError
-from rtt_lib.pipeline import RESULTS
-from rtt_lib.plan import arms_trained, describe, disk_needed, launch_commands, missing, weights
 from rtt_lib.profile import load_profile
+from rtt_lib.run import cli, pipeline
+from rtt_lib.run import dry_run as plan
+from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing, weights
+from rtt_lib.run.pipeline import RESULTS
 
 PROFILE = """\
 name: tiny
@@ -40,7 +41,7 @@ def profile_file(tmp_path):
 
 
 def test_help_is_readable_and_imports_nothing_heavy():
-    code = "import sys, rtt_lib.cli as c; c.build_parser().format_help(); print(sorted(sys.modules))"
+    code = "import sys, rtt_lib.run.cli as c; c.build_parser().format_help(); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=pipeline.REPOSITORY)
     assert done.returncode == 0, done.stderr
     loaded = set(listed(done.stdout))

@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from rtt_lib.bench.stats import bootstrap
+from rtt_lib.analysis import comparison
 from rtt_lib.profile import RL
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import Oracle, Uniform
-from rtt_lib.report import comparison, credit_view
-from rtt_lib.report import comparison_figures as figures
+from rtt_lib.report import figures
+from rtt_lib.report import rtt_grpo as credit_view
 from rtt_lib.report.theme import apply_theme
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
+from rtt_lib.stats import bootstrap
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import Verifier
 
@@ -262,8 +263,8 @@ class TestCredit:
 def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
     from transformers import LlamaForCausalLM
 
-    from rtt_lib.rubrics.micro import find_world, sample_prompts
-    from rtt_lib.train.micro_policy import micro_config, micro_tokenizer
+    from rtt_lib.worlds.micro.language import find_world, sample_prompts
+    from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
     tokenizer = micro_tokenizer()
     torch.manual_seed(0)

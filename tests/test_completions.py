@@ -8,7 +8,7 @@ import pytest
 
 from rtt_lib.endpoint import Endpoint, EndpointError, Usage
 from rtt_lib.relevance.completions import complete, modify
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import verify
 
 RUBRIC = (Criterion("Not one comma, please.", "composed:no_commas"), Criterion("Name {response} as it is."))

@@ -24,7 +24,7 @@ from rtt_lib.rubrics.compose import (
     read_tasks,
 )
 from rtt_lib.rubrics.decontaminate import decontaminate
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check, composed, verify
 from rtt_lib.verify.registry import find_rule
 

@@ -24,8 +24,8 @@ from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, Discriminator, train
 from rtt_lib.relevance.encoding import IGNORED, Encoder, LabelledExample, align, batches_by_length, cover
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.rubrics.compose import compose, default_tasks
-from rtt_lib.rubrics.micro import WORLDS, Language, partly_honoured, sample_prompts, tokens_of_the_language
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
+from rtt_lib.worlds.micro.language import WORLDS, Language, partly_honoured, sample_prompts, tokens_of_the_language
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 NO_COMMAS = Criterion("no commas", "micro:no_commas")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rtt_lib import doctor
-from rtt_lib.doctor import Finding
 from rtt_lib.profile import load_profile
+from rtt_lib.run import doctor
+from rtt_lib.run.doctor import Finding
 
 EVERYTHING = set(doctor.CHECKS)
 

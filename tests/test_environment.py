@@ -190,6 +190,6 @@ def test_the_readmes_script_names_what_exists() -> None:
         module = importlib.import_module(node.module)
         for alias in node.names:
             assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
-    trainer = (ROOT / "rtt_lib/train/rtt_grpo.py").read_text()
+    trainer = (ROOT / "rtt_lib/methods/rtt_grpo.py").read_text()
     for setting in ("token_beta", "response_reward"):
         assert f"{setting}=" in script and re.search(rf"^    {setting}: ", trainer, re.M), setting

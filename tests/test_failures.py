@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtt_lib.analysis.comparison import in_words
 from rtt_lib.credit import token_advantage
-from rtt_lib.report import failures
-from rtt_lib.report.comparison import in_words
+from rtt_lib.report import beyond_the_paper as failures
 
 
 @settings(max_examples=100, deadline=None)

@@ -21,8 +21,8 @@ from rtt_lib.bench.generate import draw, generate, prompt_ids, until_stop
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Evaluation
-from rtt_lib.rubrics.micro import find_world, sample_prompts
-from rtt_lib.train.micro_policy import micro_config, micro_tokenizer
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
 SETTINGS = Evaluation(completions=2, temperature=0.9, top_p=0.95, top_k=30, max_tokens=10)
 PROMPTS = sample_prompts(find_world("L"), 6, "generate")

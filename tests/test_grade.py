@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rtt_lib.cli import main
+from rtt_lib.bench import grade
 from rtt_lib.errors import RTTError
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.wordings import TEXTS
-from rtt_lib.verify import grade
+from rtt_lib.run.cli import main
 from rtt_lib.verify.registry import RULES, find_rule
 from rtt_lib.verify.text import nltk_missing
 

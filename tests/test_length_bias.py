@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.credit import token_advantage
+from rtt_lib.report.group_partitioning import worked_example
 from rtt_lib.report.length_bias import (
     SCENARIOS,
     analytic,
@@ -28,7 +29,6 @@ from rtt_lib.report.length_bias import (
     split,
     spread_of_advantage,
 )
-from rtt_lib.report.partitions import worked_example
 
 rewards = st.floats(-1, 1, allow_subnormal=False)
 groups = st.lists(st.lists(rewards, min_size=1, max_size=30), min_size=2, max_size=8)

@@ -18,12 +18,13 @@ from toys import byte_tokenizer, tiny
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_jsonl
+from rtt_lib.methods.arms import find_arm
 from rtt_lib.profile import load_profile
-from rtt_lib.relevance import llm_corpus, text_training
+from rtt_lib.relevance import llm_corpus
 from rtt_lib.relevance.corpus import read_labelled, write_labelled
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
-from rtt_lib.train.arms import find_arm
-from rtt_lib.train.text_runs import discriminator_folder, how_to_get_one
+from rtt_lib.studies.text_runs import discriminator_folder, how_to_get_one
+from rtt_lib.worlds.text import discriminators as text_training
 
 RULE, TONE = "No comma, please.", "It sounds kind."
 HIR = [
@@ -208,7 +209,7 @@ def test_the_printed_commands_make_both_discriminators(profile, server, tmp_path
         first = first.replace(" URL ", f" http://127.0.0.1:{server.server_port}/v1 ")
         words = first.removeprefix("python -m rtt_lib.relevance.llm_corpus toy ").split()
         assert llm_corpus.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0
-        words = second.removeprefix("accelerate launch -m rtt_lib.relevance.text_training toy ").split()
+        words = second.removeprefix("accelerate launch -m rtt_lib.worlds.text.discriminators toy ").split()
         assert text_training.main([str(profile), *words]) == 0
     for arm in ("RTT-AON", "RTT-AON greedy"):
         folder = discriminator_folder(toy, find_arm(arm), tmp_path / "results" / "toy")

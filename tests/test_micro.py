@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.micro_corpus import minimal_modification, responses_for
-from rtt_lib.rubrics.micro import (
+from rtt_lib.schema import Criterion
+from rtt_lib.verify import check, verify
+from rtt_lib.worlds.micro.corpus import minimal_modification, responses_for
+from rtt_lib.worlds.micro.language import (
     MAX_WORDS,
     WORDS,
     WORLDS,
@@ -25,9 +27,7 @@ from rtt_lib.rubrics.micro import (
     partly_honoured,
     sample_prompts,
 )
-from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.train.micro_policy import language_batch, micro_tokenizer
-from rtt_lib.verify import check, verify
+from rtt_lib.worlds.micro.policy import language_batch, micro_tokenizer
 
 LANGUAGE = Language()
 worlds, seeds = st.sampled_from(list(WORLDS.values())), st.integers(0, 10**6)
@@ -194,8 +194,8 @@ def test_omission_withholds_and_positives_satisfy():
 
 SAMPLE = """
 import random
-from rtt_lib.relevance.micro_corpus import micro_examples
-from rtt_lib.rubrics.micro import WORLDS, Language, construct, sample_prompts
+from rtt_lib.worlds.micro.corpus import micro_examples
+from rtt_lib.worlds.micro.language import WORLDS, Language, construct, sample_prompts
 for world in WORLDS.values():
     for prompt in sample_prompts(world, 3, "seed"):
         print(prompt.prompt, "|", construct(prompt.criteria, world, Language(), random.Random("seed")))

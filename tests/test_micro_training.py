@@ -14,14 +14,18 @@ from toys import micro_tokenizer, tiny
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json
 from rtt_lib.profile import load_profile
-from rtt_lib.relevance import micro_training, validate
+from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import TEMPLATE_KEY, Discriminator, TokenRelevance
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.relevance.micro_training import Variant
-from rtt_lib.report import attributions, discriminators, gallery, labels
-from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.train.runs import ensure_base
+from rtt_lib.report import discriminator as discriminators
+from rtt_lib.report import gallery
+from rtt_lib.report import relevance_labels as labels
+from rtt_lib.report import token_attribution as attributions
+from rtt_lib.schema import Criterion
+from rtt_lib.studies.runs import ensure_base
+from rtt_lib.worlds.micro import discriminators as micro_training
+from rtt_lib.worlds.micro.discriminators import Variant
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 END = Criterion("end desu", "micro:end", {"word": "desu"})

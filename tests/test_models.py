@@ -10,9 +10,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from rtt_lib import models
 from rtt_lib.errors import RTTError
 from rtt_lib.models import Source, identity, load_backbone_for_tokens, load_causal_lm, load_tokenizer, resolve
-from rtt_lib.report.credit_view import load_policy
-from rtt_lib.rubrics.micro import find_world
-from rtt_lib.train.micro_policy import pretrain
+from rtt_lib.report.rtt_grpo import load_policy
+from rtt_lib.worlds.micro.language import find_world
+from rtt_lib.worlds.micro.policy import pretrain
 
 
 def test_names(tmp_path):

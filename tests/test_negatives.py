@@ -8,7 +8,7 @@ import pytest
 from rtt_lib.relevance.negatives import apply, minimal, omission
 from rtt_lib.relevance.responses import construct
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import verify
 
 LOCAL_EDIT = 45  # characters: a postscript or a list line at most

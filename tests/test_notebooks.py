@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rtt_lib.pipeline import NOTEBOOKS, REPOSITORY
 from rtt_lib.report.site import check_site
-from rtt_lib.state import discover
+from rtt_lib.run.pipeline import NOTEBOOKS, REPOSITORY
+from rtt_lib.run.state import discover
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 PARAMETERS = 'profile_path = "../params/ci.yaml"\nresults_dir = "../results/ci"'

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rtt_lib.report import paper
+from rtt_lib.analysis import published as paper
 
 
 def test_tables_have_every_cell():

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtt_lib.analysis.rollouts import score
 from rtt_lib.credit import SCHEMES, token_advantage
-from rtt_lib.report.partitions import (
+from rtt_lib.report.group_partitioning import (
     EOS,
     STANDARDISED,
     correlation_table,
@@ -29,9 +30,8 @@ from rtt_lib.report.partitions import (
     worked_example,
     zero_variance_table,
 )
-from rtt_lib.report.rollouts import score
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
-from rtt_lib.train.micro_policy import micro_tokenizer
+from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.worlds.micro.policy import micro_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rtt_lib import manifest, notebook, pipeline
 from rtt_lib.errors import RTTError
-from rtt_lib.notebook import PROGRESS_FILE, open_notebook, progress
 from rtt_lib.profile import load_profile
-from rtt_lib.state import State, discover, library_digest, profile_digest, snapshot
+from rtt_lib.run import manifest, notebook, pipeline
+from rtt_lib.run.notebook import PROGRESS_FILE, open_notebook, progress
+from rtt_lib.run.state import State, discover, library_digest, profile_digest, snapshot
 
 PROFILE = """\
 name: tiny
@@ -218,7 +218,7 @@ def test_tables_in_a_folder_that_is_not_ours_stay(house):
 
 DRAW = """\
 import matplotlib.pyplot as plt
-from rtt_lib.notebook import open_notebook, progress
+from rtt_lib.run.notebook import open_notebook, progress
 from rtt_lib.report.theme import save_figure
 profile, results = open_notebook(profile_path, results_dir)
 fig, axis = plt.subplots()

@@ -296,7 +296,7 @@ def test_unknown_arm_names_its_neighbour(write) -> None:
 
 
 def test_benchmarks_are_known_by_name() -> None:
-    from rtt_lib.bench.tables import TITLES
+    from rtt_lib.report.benchmarks import TITLES
 
     assert set(BENCHMARKS) == set(TITLES)
     text = message("smol", evaluation__benchmarks="[ifeval, ifbensh]")
@@ -317,7 +317,7 @@ def test_a_resolved_profile_names_every_key_and_loads(write) -> None:
 
 
 def test_the_worlds_are_the_micro_worlds() -> None:
-    from rtt_lib.rubrics.micro import WORLDS as micro_worlds
+    from rtt_lib.worlds.micro.language import WORLDS as micro_worlds
 
     assert set(WORLDS) <= set(micro_worlds)
 

@@ -8,8 +8,8 @@ from functools import cache
 import pandas as pd
 import yaml
 
-from rtt_lib.bench.stats import coverage
 from rtt_lib.profile import REPOSITORY
+from rtt_lib.stats import coverage
 
 MICRO, FULL = REPOSITORY / "results" / "micro", REPOSITORY / "results" / "micro-full"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -26,10 +26,10 @@ from rtt_lib.relevance.sources import (
     Uniform,
 )
 from rtt_lib.relevance.spans import token_offsets
-from rtt_lib.rubrics.micro import tokens_of_the_language
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.verdict import Verdict
+from rtt_lib.worlds.micro.language import tokens_of_the_language
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 EXCLUDE = Criterion("exclude miru", "micro:exclude", {"word": "miru"})

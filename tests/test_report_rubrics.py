@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import load_profile
-from rtt_lib.report.rubrics import (
+from rtt_lib.report.rubric_data import (
     ambiguous_pairs,
     example_table,
     families_figure,
@@ -31,8 +31,8 @@ from rtt_lib.report.rubrics import (
     stored_verdict_rates,
     verdict_rates,
 )
-from rtt_lib.rubrics.micro import find_world
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.worlds.micro.language import find_world
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 NO_COMMAS = Criterion("no commas", "micro:no_commas")

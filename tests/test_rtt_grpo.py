@@ -22,15 +22,15 @@ from trl import GRPOConfig, GRPOTrainer
 from rtt_lib.credit import SCHEMES, combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
+from rtt_lib.methods.rtt_grpo import parse_rubric, rubric_dataset
 from rtt_lib.relevance.sources import Oracle, Random
-from rtt_lib.rubrics.micro import find_world, sample_prompts
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.train import RTTGRPOConfig, RTTGRPOTrainer
-from rtt_lib.train.micro_policy import micro_config, micro_tokenizer
-from rtt_lib.train.micro_run import ON_CPU
-from rtt_lib.train.rtt_grpo import parse_rubric, rubric_dataset
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import Verdict, csr
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
+from rtt_lib.worlds.micro.training import ON_CPU
 
 HERE = Path(__file__).parent
 TOKENIZER = micro_tokenizer()

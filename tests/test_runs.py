@@ -15,11 +15,11 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint
+from rtt_lib.methods.arms import ARMS, find_arm
 from rtt_lib.profile import RL, load_profile
-from rtt_lib.relevance import micro_training
-from rtt_lib.train import runs
-from rtt_lib.train.arms import ARMS, find_arm
-from rtt_lib.train.runs import RunSpec, curves_table, is_done, plan, results_table, run_all
+from rtt_lib.studies import runs
+from rtt_lib.studies.runs import RunSpec, curves_table, is_done, plan, results_table, run_all
+from rtt_lib.worlds.micro import discriminators as micro_training
 
 HERE = Path(__file__).parent
 TINY = RL(
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_was_not_finished_is_passed_over(tmp_path):
 def restored_settings():
     import torch
 
-    from rtt_lib.train import micro_run
+    from rtt_lib.worlds.micro import training as micro_run
 
     threads, every = torch.get_num_threads(), micro_run.ROLLOUTS_PER_CHECKPOINT
     yield
@@ -234,7 +234,7 @@ def run_here(folder: str) -> None:
     """SPEC, with a checkpoint every second rollout."""
     import torch
 
-    from rtt_lib.train import micro_run
+    from rtt_lib.worlds.micro import training as micro_run
 
     torch.set_num_threads(1)
     micro_run.ROLLOUTS_PER_CHECKPOINT = 2

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import check, sandbox
 from rtt_lib.verify.sandbox import Sandbox, Worker, isolation, run_checker
 from rtt_lib.verify.verdict import Verdict

@@ -11,7 +11,8 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.models import resolve
-from rtt_lib.relevance import attribute
+from rtt_lib.relevance.shipped import load
+from rtt_lib.run import attribute
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def discriminator():
         resolve("smollm2-135m")
     except RTTError as error:
         pytest.skip(f"SmolLM2-135M is not to be had here: {error}")
-    return attribute.load(None)
+    return load(None)
 
 
 def split(discriminator, criterion: str, response: str, segment: str = "") -> tuple[list[float], list[float]]:

@@ -7,8 +7,8 @@ import datasets
 import pytest
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.schema import Criterion
 from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load, load_prompts
+from rtt_lib.schema import Criterion
 
 CODE = "def check_following(instruction, response):\n    return len(response) < 50\n"
 HIR = [

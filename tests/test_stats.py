@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtt_lib.bench.stats import bootstrap, coverage, interquartile_mean, paired, smooth, steps_to_threshold, summary
+from rtt_lib.stats import bootstrap, coverage, interquartile_mean, paired, smooth, steps_to_threshold, summary
 
 
 def runs(**arms):

@@ -20,18 +20,20 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rtt_lib import models as model_names
-from rtt_lib.bench import tables, text
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_json, read_jsonl, write_jsonl
 from rtt_lib.models import load_causal_lm, load_tokenizer, precision
-from rtt_lib.plan import launch_commands
 from rtt_lib.profile import REPOSITORY, Profile, load_profile
+from rtt_lib.report import benchmarks as tables
 from rtt_lib.rubrics.compose import compose, default_tasks
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
-from rtt_lib.train import runs, text_run, text_runs
-from rtt_lib.train.text_runs import TextRunSpec, is_trained, spec_of
+from rtt_lib.run.dry_run import launch_commands
+from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.studies import runs, text_runs
+from rtt_lib.studies.text_runs import TextRunSpec, is_trained, spec_of
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.worlds.text import evaluation as text
+from rtt_lib.worlds.text import training as text_run
 
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<eos>{% endfor %}"
@@ -475,7 +477,7 @@ def test_the_micro_world_has_its_own_way(tmp_path, capsys):
 
 def test_a_run_ends_with_the_process_that_started_it(tmp_path):
     code = (
-        "import time; from rtt_lib.train.text_runs import end_with_parent; end_with_parent();"
+        "import time; from rtt_lib.studies.text_runs import end_with_parent; end_with_parent();"
         " print(1, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

@@ -6,14 +6,14 @@ import yaml
 from test_text_run import SETTINGS
 from toys import byte_tokenizer, tiny
 
+from rtt_lib.analysis import discriminator_study as studies
 from rtt_lib.files import read_json
 from rtt_lib.profile import load_profile
-from rtt_lib.relevance import text_training
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report import studies
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
+from rtt_lib.worlds.text import discriminators as text_training
 
 
 def test_a_profile_trains_its_own_on_composed_prompts(tmp_path):

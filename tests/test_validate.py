@@ -16,7 +16,7 @@ from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TEMPLATE_KEY, Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.validate import Scored
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 COMMAS = Criterion("no commas", "micro:no_commas")

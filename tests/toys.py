@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, Backbone
-from rtt_lib.rubrics.micro import tokens_of_the_language
+from rtt_lib.worlds.micro.language import tokens_of_the_language
 
 
 def micro_tokenizer() -> PreTrainedTokenizerFast:

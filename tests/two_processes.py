@@ -15,12 +15,12 @@ import torch
 from datasets import Dataset
 from transformers import LlamaForCausalLM, PrinterCallback
 
+from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.relevance.sources import Oracle
-from rtt_lib.rubrics.micro import Language, find_world, partly_honoured, sample_prompts
-from rtt_lib.train.micro_policy import micro_config, micro_tokenizer
-from rtt_lib.train.micro_run import ON_CPU
-from rtt_lib.train.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.worlds.micro.language import Language, find_world, partly_honoured, sample_prompts
+from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
+from rtt_lib.worlds.micro.training import ON_CPU
 
 SETTINGS = {
     "intra": {"scheme": "intra"},

@@ -30,10 +30,10 @@ from transformers import (
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_json, write_jsonl
 from rtt_lib.models import Precision, identity, load_causal_lm, load_tokenizer, resolve
-from rtt_lib.notebook import progress
 from rtt_lib.profile import Evaluation
-from rtt_lib.rubrics.schema import RubricPrompt
-from rtt_lib.train.runs import code_fingerprint
+from rtt_lib.run.notebook import progress
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.studies.runs import code_fingerprint
 
 if TYPE_CHECKING:
     import vllm

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtt_lib.relevance.spans import label_tokens
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.registry import Rule, find_rule
 from rtt_lib.verify.verdict import Span, Verdict
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Span, Verdict
 
 

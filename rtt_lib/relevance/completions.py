@@ -16,7 +16,7 @@ from typing import TypeVar
 from rtt_lib.endpoint import Endpoint, Usage, read_many
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.llm_annotate import fill, load_template, unfenced
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 
 Fields = Mapping[str, str]
 Answer = TypeVar("Answer")

@@ -19,7 +19,7 @@ from rtt_lib.relevance.annotate import Annotator, Label, taxonomy
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.negatives import minimal, omission
 from rtt_lib.relevance.responses import construct
-from rtt_lib.rubrics.schema import RubricPrompt, criterion_from_json
+from rtt_lib.schema import RubricPrompt, criterion_from_json
 from rtt_lib.verify import check
 
 # prompt, seed -> (how it was made, response) pairs

@@ -43,7 +43,7 @@ from rtt_lib.relevance.encoding import (
     align,
     batches_by_length,
 )
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Span
 
 __all__ = [

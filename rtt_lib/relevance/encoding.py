@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label, label_with
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Span
 
 DEFAULT_TEMPLATE = (

@@ -1,7 +1,7 @@
 """The discriminator's training data after the paper (section 4.1, App. C): LLMs write, break and label.
 
     python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl --omitter http://localhost:8002/v1 MODEL
-    accelerate launch -m rtt_lib.relevance.text_training paper-qwen3-4b --labels LABELS.jsonl
+    accelerate launch -m rtt_lib.worlds.text.discriminators paper-qwen3-4b --labels LABELS.jsonl
 
 HiR-16K's prompts get a response that is meant to keep the whole rubric; Tulu-3's have a response, and their rubric is
 read off the prompt. Negatives are minimal modifications, or written with one criterion withheld (by Qwen3-4B-Instruct
@@ -32,12 +32,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtt_lib.cli import guarded, parse_overrides
 from rtt_lib.endpoint import Endpoint, Usage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json, write_jsonl
-from rtt_lib.manifest import git_state
-from rtt_lib.notebook import progress
 from rtt_lib.profile import REPOSITORY, SOFT_SOURCES, Profile, load_profile
 from rtt_lib.relevance.completions import bare_tasks, complete, modify, requirements
 from rtt_lib.relevance.corpus import write_labelled
@@ -45,8 +42,11 @@ from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.llm_annotate import annotate_many
 from rtt_lib.relevance.responses import without
 from rtt_lib.rubrics import sources
-from rtt_lib.rubrics.schema import JUDGE, RubricPrompt
 from rtt_lib.rubrics.sources import Demonstration
+from rtt_lib.run.cli import guarded, parse_overrides
+from rtt_lib.run.manifest import git_state
+from rtt_lib.run.notebook import progress
+from rtt_lib.schema import JUDGE, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import CODE, Verifier
 

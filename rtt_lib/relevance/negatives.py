@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtt_lib.relevance.responses import construct, without
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.composed import WORD, count_words, paragraph_spans, sentence_spans, word_spans
 from rtt_lib.verify.verdict import Span

@@ -17,7 +17,7 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.rubrics.compose import NEGATIVE, fixed_sentences, least_sentences, load_data
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.composed import count_words, sentence_spans
 from rtt_lib.verify.registry import Check, find_rule

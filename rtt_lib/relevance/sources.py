@@ -16,7 +16,7 @@ import torch
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Annotator, taxonomy
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
-from rtt_lib.rubrics.schema import Criterion
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Span
 
 # The released code truncates p to an integer in bf16, which keeps only what rounds to 1.

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rtt_lib.bench.stats import percentile_interval
 from rtt_lib.relevance.annotate import label_with
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.sources import RELEASED_THRESHOLD
-from rtt_lib.rubrics.schema import JUDGE
+from rtt_lib.schema import JUDGE
+from rtt_lib.stats import percentile_interval
 from rtt_lib.verify.registry import find_rule
 
 HALF = 0.5

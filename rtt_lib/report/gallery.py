@@ -10,7 +10,7 @@ from IPython.display import HTML
 
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import TokenRelevance
-from rtt_lib.report.attribution import STYLE, shaded, terminal_text
+from rtt_lib.report.shading import STYLE, shaded, terminal_text
 
 GRID_STYLE = """
 .rtt-grid { border-collapse: collapse; font: 14px/1.7 system-ui, sans-serif; color: #1a1a1a; background: #fff; }

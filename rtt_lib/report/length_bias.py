@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from rtt_lib.analysis.rollouts import Scored
 from rtt_lib.credit import token_advantage
-from rtt_lib.report.rollouts import Scored
 from rtt_lib.report.theme import VARIANT_COLORS
 
 INTRA, INTER = "#0072B2", VARIANT_COLORS["inter"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
 from rtt_lib.rubrics.wordings import instruction_text
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.muldimif import verifier_id
 from rtt_lib.verify.registry import find_rule

@@ -18,7 +18,7 @@ import yaml
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify.composed import sentence_spans, word_spans
 from rtt_lib.verify.registry import find_rule
 

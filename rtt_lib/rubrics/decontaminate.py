@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtt_lib.rubrics.schema import Criterion, RubricPrompt
+from rtt_lib.schema import Criterion, RubricPrompt
 
 # Runs of words this long are not shared by chance. Shorter ones are plain English ("at least one sentence"), and a
 # prompt that does not say which part of it is the task has the constraints' usual wordings in it.

@@ -26,7 +26,7 @@ from typing import Any
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
-from rtt_lib.rubrics.schema import JUDGE, Criterion, RubricPrompt
+from rtt_lib.schema import JUDGE, Criterion, RubricPrompt
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
 from rtt_lib.verify.registry import find_rule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtt_lib.rubrics.schema import JUDGE, Criterion
+from rtt_lib.schema import JUDGE, Criterion
 from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import Verdict, aon, csr
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.schema import RubricPrompt
+from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.registry import rule
 from rtt_lib.verify.verdict import Verdict
 

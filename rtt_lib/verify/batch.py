@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.schema import JUDGE, Criterion
+from rtt_lib.schema import JUDGE, Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.judge import Judge
 from rtt_lib.verify.sandbox import Sandbox, default_sandbox

@@ -16,9 +16,9 @@ import pytest
 from judge_server import QUESTION, Server, endpoint
 from test_pipeline import House, write_notebook
 
-from rtt_lib import pipeline
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json, write_text
+from rtt_lib.run import pipeline
 from rtt_lib.verify.judge import Judge
 
 # A mount name space of our own: what is mounted in it nobody else sees, and it is gone with the last process in it.

@@ -22,8 +22,8 @@ from storm import files_of, storm
 from test_generate import save_model
 from test_pipeline import House
 
-from rtt_lib import pipeline
-from rtt_lib.train import runs
+from rtt_lib.run import pipeline
+from rtt_lib.studies import runs
 
 KILLS = 20
 LABEL = json.dumps({"type": "partial relevant", "segments": ["response"]})

@@ -14,13 +14,13 @@ import torch
 from judge_server import Server, endpoint, says
 from test_generate import PROMPTS, SETTINGS, rows_of, save_model
 
-from rtt_lib import cli, doctor
 from rtt_lib.bench import generate as module
 from rtt_lib.bench.generate import Completion, Request, generate, halving
 from rtt_lib.errors import RTTError
-from rtt_lib.pipeline import REPOSITORY
-from rtt_lib.rubrics.schema import Criterion
-from rtt_lib.state import State
+from rtt_lib.run import cli, doctor
+from rtt_lib.run.pipeline import REPOSITORY
+from rtt_lib.run.state import State
+from rtt_lib.schema import Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.judge import DEFAULT_TEMPLATE, Judge
 

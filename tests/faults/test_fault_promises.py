@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from rtt_lib.pipeline import REPOSITORY
+from rtt_lib.run.pipeline import REPOSITORY
 
 HERE = REPOSITORY / "tests"
 

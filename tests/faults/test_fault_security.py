@@ -16,12 +16,12 @@ from judge_server import Server, fails, says
 from sizes import fuzz
 from test_pipeline import House, write_notebook
 
-from rtt_lib import cli
 from rtt_lib.files import write_json, write_text
-from rtt_lib.pipeline import REPOSITORY
 from rtt_lib.relevance.discriminator import TokenRelevance
-from rtt_lib.report.attribution import html_page, terminal_text
+from rtt_lib.report.shading import html_page, terminal_text
 from rtt_lib.report.site import build_site, check_site
+from rtt_lib.run import cli
+from rtt_lib.run.pipeline import REPOSITORY
 
 CHILD = "sandbox_child.py"  # runs in a cell of its own: see `rtt_lib/verify/sandbox.py`
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}

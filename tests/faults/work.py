@@ -12,13 +12,14 @@ from rtt_lib import profile
 from rtt_lib.bench.generate import generate
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.files import write_json
+from rtt_lib.methods.arms import find_arm
 from rtt_lib.relevance.discriminator import train_discriminator
 from rtt_lib.relevance.llm_annotate import annotate_many
-from rtt_lib.relevance.micro_corpus import micro_examples
-from rtt_lib.rubrics.micro import find_world, sample_prompts
-from rtt_lib.train import micro_run, runs
-from rtt_lib.train.arms import find_arm
+from rtt_lib.studies import runs
 from rtt_lib.verify.judge import Judge
+from rtt_lib.worlds.micro import training as micro_run
+from rtt_lib.worlds.micro.corpus import micro_examples
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
 
 CASES = [(f"Criterion {n}", "Prompt", f"a response {n}") for n in range(60)]
 RL = profile.RL(

@@ -1,0 +1,126 @@
+"""Responses with everything credit assignment needs: verdicts, oracle relevance and masks, ready for tables."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rtt_lib.credit import token_advantage
+from rtt_lib.relevance.base import Rollouts
+from rtt_lib.relevance.sources import Oracle
+from rtt_lib.relevance.spans import token_offsets
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.studies.runs import ensure_base
+from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.verdict import aon, csr
+from rtt_lib.worlds.micro.language import Language, find_world, partly_honoured, sample_prompts
+from rtt_lib.worlds.micro.policy import micro_tokenizer
+
+# Where a profile's policy is a large model there is no micro base policy: it is then pretrained for so many steps.
+PRETRAIN_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Scored:
+    """B responses in groups of `group_size`, each with its words, verdicts and relevance."""
+
+    rollouts: Rollouts
+    relevance: Tensor  # [B, K, T]
+    verdicts: Tensor  # [B, K]
+    words: list[list[str]]  # B lists, one word per token; EOS is "<eos>"
+    group_size: int
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, T]"""
+        return self.rollouts.mask
+
+    @property
+    def rewards(self) -> Tensor:
+        """[B, K, T]: r_k = s_k p_k, with s = +1 satisfied, -1 violated; zero for an absent criterion."""
+        return (2 * self.verdicts - 1).nan_to_num(0).unsqueeze(-1) * self.relevance
+
+    def response_reward(self, kind: str) -> Tensor:
+        """[B]: AON (Eq. 2) or CSR (Eq. 3)."""
+        score = csr if kind == "csr" else aon
+        return torch.tensor([score([verdict.value for verdict in row]) for row in self.rollouts.verdicts])
+
+    def credit(self, scheme: str) -> Tensor:
+        """A_tok [B, T]."""
+        return token_advantage(self.verdicts, self.relevance, self.mask, self.group_size, scheme)
+
+
+def score(
+    prompts: Sequence[RubricPrompt], ids: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase, group_size: int
+) -> Scored:
+    """Grade responses given as token ids (EOS included where there is one); prompts[i] is response i's."""
+    decoded = [token_offsets(tokenizer, row) for row in ids]
+    responses, offsets = [text for text, _ in decoded], [spans for _, spans in decoded]
+    rubrics = [prompt.criteria for prompt in prompts]
+    texts = [prompt.prompt for prompt in prompts]
+    verdicts = Verifier()(texts, responses, rubrics)
+    longest = max(map(len, ids))
+    rollouts = Rollouts(
+        prompts=texts,
+        responses=responses,
+        criteria=rubrics,
+        verdicts=verdicts,
+        token_ids=torch.tensor([row + [0] * (longest - len(row)) for row in ids]),
+        mask=torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in ids]),
+        offsets=offsets,
+    )
+    values = torch.full(rollouts.shape[:2], torch.nan)
+    for i, row in enumerate(verdicts):
+        values[i, : len(row)] = torch.tensor([verdict.as_float() for verdict in row])
+    words = [tokenizer.convert_ids_to_tokens(row) for row in ids]
+    return Scored(rollouts, Oracle()(rollouts), values, words, group_size)
+
+
+@torch.no_grad()
+def sample(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[RubricPrompt],
+    group_size: int,
+    max_tokens: int,
+    seed: int = 0,
+) -> Scored:
+    """`group_size` responses to each prompt at temperature 1, graded."""
+    repeated = [prompt for prompt in prompts for _ in range(group_size)]
+    batch = tokenizer([prompt.prompt for prompt in repeated], return_tensors="pt", padding=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generated = model.eval().generate(**batch, max_new_tokens=max_tokens, do_sample=True, top_k=0)
+    rows = generated[:, batch["input_ids"].shape[1] :].tolist()
+    return score(repeated, [_until(row, tokenizer.eos_token_id) for row in rows], tokenizer, group_size)
+
+
+def _until(row: list[int], eos: int) -> list[int]:
+    return row[: row.index(eos) + 1] if eos in row else row
+
+
+def base_rollouts(
+    results: Path, world: str, pretrain_steps: int, prompts: int = 64, group_size: int = 8, max_tokens: int = 24
+) -> Scored:
+    """Responses of a micro world's base policy A, which is pretrained first where no run has done so yet."""
+    transformers_logging.disable_progress_bar()  # its timings would make every executed notebook different
+    folder = ensure_base(results / "runs", world, "A", pretrain_steps or PRETRAIN_STEPS)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    return sample(model, tokenizer, sample_prompts(find_world(world), prompts, "rollouts"), group_size, max_tokens)
+
+
+def language_rollouts(world: str, prompts: int = 64, group_size: int = 8) -> Scored:
+    """Groups of the texts that base policies are pretrained on: what a perfect one would sample, untrained."""
+    tokenizer, language, rng = micro_tokenizer(), Language(), random.Random(f"language rollouts {world}")
+    questions = sample_prompts(find_world(world), prompts, "rollouts")
+    repeated = [question for question in questions for _ in range(group_size)]
+    texts = [partly_honoured(question, find_world(world), language, rng) for question in repeated]
+    ids = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts]
+    return score(repeated, ids, tokenizer, group_size)

@@ -1,0 +1,293 @@
+"""From rollouts to the advantage of every token, one prompt at a time: what notebook 06 shows of section 4.2.
+
+Nothing is computed here that training does not compute: verdicts, relevance and advantages come from the functions
+that `RTTGRPOTrainer` calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import torch
+import transformers
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from rtt_lib.bench.generate import prompt_ids
+from rtt_lib.credit import combine, response_advantage, token_advantage
+from rtt_lib.errors import RTTError
+from rtt_lib.models import device_for, load_causal_lm, load_tokenizer
+from rtt_lib.profile import RL, Profile
+from rtt_lib.relevance.base import RelevanceSource, Rollouts
+from rtt_lib.relevance.sources import Threshold
+from rtt_lib.relevance.spans import token_offsets
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.studies.runs import RunSpec, base_folder
+from rtt_lib.studies.text_runs import TextRunSpec
+from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.registry import find_rule
+from rtt_lib.verify.verdict import aon, csr
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.micro.training import relevance_source
+from rtt_lib.worlds.text.evaluation import held_out_prompts, make_verifier
+
+END = "<end>"
+UP, DOWN = "0, 114, 178", "213, 94, 0"  # blue and vermilion, told apart by colour-blind readers
+
+STYLE = """<style>
+.rtt-credit { font: 14px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; padding: .5rem; }
+.rtt-credit p { margin: .7rem 0 .2rem; } .rtt-credit .note { font-size: 12px; color: #555; }
+.rtt-credit .token { display: inline-block; text-align: center; padding: .1em .35em; margin: 1px; border-radius: 3px; }
+.rtt-credit .token small { display: block; font-size: 10px; color: #333; font-variant-numeric: tabular-nums; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """G responses to one prompt with everything RTT-GRPO makes of them.
+
+    rewards, a_res [G]; verdicts [G, K]; relevance [G, K, T]; a_tok, advantage [G, T]
+    """
+
+    rollouts: Rollouts
+    verdicts: Tensor
+    rewards: Tensor
+    relevance: Tensor
+    a_res: Tensor
+    a_tok: Tensor
+    advantage: Tensor
+    scheme: str
+
+    def tokens(self, i: int) -> list[str]:
+        """The tokens of response i as text; the one without text is the end of the response."""
+        response = self.rollouts.responses[i]
+        return [response[a:b].strip() or END for a, b in self.rollouts.offsets[i]]
+
+
+@dataclass(frozen=True)
+class Walkthrough:
+    """One prompt and what a profile's policies make of it, sampled as in training.
+
+    base: the base policy, a folder or a model's name; relevance: what `RTT-CSR` reads
+    """
+
+    question: RubricPrompt
+    base: str | Path
+    relevance: RelevanceSource
+    rl: RL
+    verifier: Verifier
+
+    @property
+    def unrounded(self) -> RelevanceSource:
+        return self.relevance.inner if isinstance(self.relevance, Threshold) else self.relevance
+
+    def roll_out(self, policy: str | Path) -> Rollouts:
+        return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)
+
+
+def walkthrough(profile: Profile, spec: RunSpec | TextRunSpec, results: Path) -> Walkthrough:
+    """Of six fresh prompts the one whose responses by the base policy differ most, and what `spec` does to it."""
+    if isinstance(spec, RunSpec):
+        base: str | Path = base_folder(results / "runs", spec.world, spec.seed[0])
+        questions = sample_prompts(find_world(spec.world), 6, "walkthrough")
+    else:
+        base, questions = profile.policy.model, held_out_prompts(profile)[:6]
+    model, tokenizer = load_policy(base)
+    verifier = make_verifier(profile, results)
+    question = telling_prompt(model, tokenizer, questions, profile.rl, verifier)
+    return Walkthrough(question, base, relevance_source(spec, model, tokenizer), profile.rl, verifier)
+
+
+def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    transformers.utils.logging.disable_progress_bar()  # how fast a file loads is no result
+    model = load_causal_lm(name)
+    return model.to(device_for(model)).eval(), load_tokenizer(name)
+
+
+@torch.no_grad()
+def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifier, seed: int = 0) -> Rollouts:
+    """One group of sampled responses to one prompt, verified."""
+    size, prompt = rl.group_size, torch.tensor([prompt_ids(question.prompt, tokenizer)] * rl.group_size)
+    # The checkpoint's own defaults (a repetition penalty, say) are not those of training.
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=rl.temperature,
+        top_p=rl.top_p,
+        top_k=rl.top_k,
+        max_new_tokens=rl.max_response_tokens,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        ids = model.generate(
+            prompt.to(model.device),
+            attention_mask=torch.ones_like(prompt).to(model.device),
+        )
+    ids = ids[:, prompt.shape[1] :].cpu()
+    mask = (ids == tokenizer.eos_token_id).cumsum(1).cumsum(1) <= 1  # up to and with the first end token
+    read = [token_offsets(tokenizer, row[kept].tolist()) for row, kept in zip(ids, mask, strict=True)]
+    texts, offsets = zip(*read, strict=True)
+    prompts, rubrics = [question.prompt] * size, [question.criteria] * size
+    return Rollouts(prompts, texts, rubrics, verifier(prompts, texts, rubrics), ids, mask, offsets)
+
+
+def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
+    """Of these prompts, those with a global criterion first, the one whose responses differ most in their CSR."""
+
+    def spread(question: RubricPrompt) -> float:
+        rollouts = roll_out(model, tokenizer, question, rl, verifier)
+        return torch.tensor([csr([v.value for v in row]) for row in rollouts.verdicts]).nan_to_num().std().item()
+
+    def has_global(question: RubricPrompt) -> bool:
+        return any(c.verifier and find_rule(c.verifier).scope == "global" for c in question.criteria)
+
+    return max([q for q in questions if has_global(q)] or questions, key=spread)
+
+
+def telling_response(group: Group) -> int:
+    """Of the responses that violate something the one with the highest reward; the best one where all satisfy all."""
+    flawed = (group.verdicts == 0).any(1)
+    return int(group.rewards.masked_fill(~flawed, -1).argmax() if flawed.any() else group.rewards.argmax())
+
+
+def assign_credit(
+    rollouts: Rollouts, source: RelevanceSource, reward: str = "csr", beta: float = 0.5, scheme: str = "intra"
+) -> Group:
+    """Section 4.2 on one group: rewards (Eq. 2, 3), A_res, relevance (Eq. 4), A_tok, and Eq. 7."""
+    size = len(rollouts.responses)
+    score = {"aon": aon, "csr": csr}[reward]
+    rewards = torch.tensor([score([v.value for v in row]) for row in rollouts.verdicts])
+    verdicts = torch.tensor([[v.as_float() for v in row] for row in rollouts.verdicts])
+    relevance = source(rollouts)
+    a_res = response_advantage(rewards, size)
+    a_tok = token_advantage(verdicts, relevance, rollouts.mask, size, scheme)
+    advantage = combine(a_res, a_tok, beta=beta) * rollouts.mask
+    return Group(rollouts, verdicts, rewards, relevance, a_res, a_tok, advantage, scheme)
+
+
+def verdict_table(group: Group) -> pd.DataFrame:
+    """One row per response: its text, every verdict, both rewards, A_res."""
+    table = pd.DataFrame({"response": group.rollouts.responses})
+    for k, criterion in enumerate(group.rollouts.criteria[0]):
+        table[criterion.text] = [{1.0: "yes", 0.0: "no"}.get(v, "unknown") for v in group.verdicts[:, k].tolist()]
+    values = [[v.value for v in row] for row in group.rollouts.verdicts]
+    table["AON"], table["CSR"] = [aon(row) for row in values], [csr(row) for row in values]
+    return table.assign(A_res=group.a_res.tolist())
+
+
+def criterion_advantages(group: Group, i: int) -> Tensor:
+    """A_k(i, t) of response i for each criterion alone, [K, T]: the others' verdicts are hidden (NaN)."""
+    alone = torch.full_like(group.verdicts, torch.nan)
+    rows = []
+    for k in range(group.verdicts.shape[1]):
+        one = alone.clone()
+        one[:, k] = group.verdicts[:, k]
+        rows.append(token_advantage(one, group.relevance, group.rollouts.mask, len(one), group.scheme)[i])
+    return torch.stack(rows)
+
+
+def steps_table(group: Group, i: int, k: int) -> pd.DataFrame:
+    """The chain for one response and one criterion: p_k, r_k = s_k p_k, A_k, token by token."""
+    n = len(group.tokens(i))
+    p = group.relevance[i, k, :n]
+    sign = 2 * (group.verdicts[i, k] - 0.5)
+    a_k = criterion_advantages(group, i)[k, :n]
+    return pd.DataFrame({"token": group.tokens(i), "p_k": p, "r_k = s_k p_k": sign * p, "A_k": a_k})
+
+
+def spread_table(raw: Group, group: Group, i: int) -> pd.DataFrame:
+    """Per criterion: how far relevance varies over response i, and how strong the credit is after standardising.
+
+    raw: the same responses with relevance as the discriminator gives it; group: as training reads it, rounded.
+    """
+    table = pd.DataFrame(
+        {
+            "criterion": [criterion.text for criterion in group.rollouts.criteria[i]],
+            "verdict": [_yes(value) for value in group.verdicts[i]],
+        }
+    )
+    for name, one in (("unrounded", raw), ("rounded", group)):
+        spread = one.relevance[i, :, : len(one.tokens(i))].std(1, correction=0)
+        table[f"std p_k, {name}"] = [f"{value:.1e}" for value in spread.tolist()]  # tiny, and yet not zero
+        table[f"largest |A_k|, {name}"] = criterion_advantages(one, i).abs().amax(1)
+    return table
+
+
+def credit_table(group: Group, i: int) -> pd.DataFrame:
+    """Response i, token by token: A_k of every criterion, their mean A_tok, A_res, and A of Eq. 7."""
+    n = len(group.tokens(i))
+    table = pd.DataFrame({"token": group.tokens(i)})
+    for criterion, a_k in zip(group.rollouts.criteria[i], criterion_advantages(group, i), strict=True):
+        table[f"A_k: {criterion.text}"] = a_k[:n].tolist()
+    table["A_tok"], table["A_res"] = group.a_tok[i, :n].tolist(), group.a_res[i].item()
+    return table.assign(A=group.advantage[i, :n].tolist())
+
+
+def relevance_html(group: Group, i: int) -> str:
+    """Response i once per criterion, each token shaded by its relevance, verdict in front."""
+    lines = [
+        (f"{criterion.text}: {_yes(group.verdicts[i, k])}", group.relevance[i, k])
+        for k, criterion in enumerate(group.rollouts.criteria[i])
+    ]
+    parts = [f"<p>{escape(name)}</p>{_tokens(group.tokens(i), p, 1.0, '{:.2f}')}" for name, p in lines]
+    note = "Number and shade: relevance p_k(i, t), 0 to 1."
+    return f'{STYLE}<div class="rtt-credit"><p class="note">{note}</p>{"".join(parts)}</div>'
+
+
+def advantage_html(group: Group, responses: Sequence[int], title: str) -> str:
+    """Responses with every token's combined advantage: blue is raised, vermilion lowered, the number says by what."""
+    largest = max(group.advantage.abs().max().item(), 1e-9)
+    parts = []
+    for i in responses:
+        held = int(group.verdicts[i].nansum().item())
+        line = f"{held} of {len(group.rollouts.criteria[i])} satisfied, A_res {group.a_res[i]:+.2f}"
+        parts.append(f"<p>{line}</p>{_tokens(group.tokens(i), group.advantage[i], largest, '{:+.2f}')}")
+    note = (
+        f"A(i, t) under each token. Blue, +: made more likely. Orange, -: less likely. Strongest here: {largest:.2f}."
+    )
+    prompt = escape(group.rollouts.prompts[0])
+    return (
+        f'{STYLE}<div class="rtt-credit"><p><b>{escape(title)}</b></p><p>Prompt: <code>{prompt}</code></p>'
+        f'<p class="note">{note}</p>{"".join(parts)}</div>'
+    )
+
+
+def _tokens(tokens: Sequence[str], values: Tensor, largest: float, number: str) -> str:
+    spans = []
+    for token, value in zip(tokens, values.tolist(), strict=False):
+        color = UP if value > 0 else DOWN
+        shade = f"background: rgba({color}, {0.75 * min(1.0, abs(value) / largest):.3f})"
+        spans.append(f'<span class="token" style="{shade}">{escape(token)}<small>{number.format(value)}</small></span>')
+    return f"<div>{''.join(spans)}</div>"
+
+
+def _yes(value: Tensor) -> str:
+    return {1.0: "satisfied", 0.0: "violated"}.get(value.item(), "unknown")
+
+
+def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
+    """How much each group's tokens are pushed: by A_res, by A_tok, together; and A_tok of ends that were reached."""
+    rows = []
+    for name, group in groups.items():
+        mask = group.rollouts.mask
+        ended = torch.tensor([group.tokens(i)[-1] == END for i in range(len(mask))])
+        ends = group.a_tok[torch.arange(len(mask)), mask.sum(1) - 1][ended]
+        everything = torch.tensor([aon([v.value for v in row]) for row in group.rollouts.verdicts]).nanmean()
+        row = {"group": name, "AON": everything, "CSR": group.verdicts.nanmean(), "tokens": mask.sum(1).float().mean()}
+        row |= {"mean |A_res|": group.a_res.abs().mean(), "mean |A_tok|": group.a_tok[mask].abs().mean()}
+        row |= {"mean |A|": group.advantage[mask].abs().mean(), f"A_tok of {END}": ends.mean()}
+        rows.append({key: value if isinstance(value, str) else float(value) for key, value in row.items()})
+    return pd.DataFrame(rows)
+
+
+def first_of(specs: Sequence[RunSpec | TextRunSpec], arm: str) -> RunSpec | TextRunSpec:
+    """The first planned run of an arm, to look at closely."""
+    for spec in specs:
+        if spec.arm.name == arm:
+            return spec
+    raise RTTError(f"no run of {arm} is planned: the profile's experiment `core` has to name it, with seeds and worlds")

@@ -1,0 +1,194 @@
+"""`rtt run --dry-run`: what would run, with which commands, models, data and machines, and what is missing here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from rtt_lib.profile import Profile
+from rtt_lib.run import doctor
+from rtt_lib.run.pipeline import RESULTS, Step
+
+if TYPE_CHECKING:
+    from rtt_lib.studies.text_runs import TextRunSpec
+
+BYTES_PER_WEIGHT = 2  # bf16, as hubs have it
+OWN_BYTES = 4  # policies are trained and saved in float32
+IN_CHECKPOINT = 3  # weights and Adam's two moments
+OWN_WEIGHTS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions, of models whose names do not say so
+
+
+def describe(
+    profile: Profile, steps: Sequence[Step], results: Path, overrides: Sequence[str] = (), typed: str | None = None
+) -> str:
+    """The plan as text, one section a heading.
+
+    overrides: what `--set` changed in the profile; typed: how the profile was named, where that is by a path.
+    """
+    sections = {
+        "Notebooks": [_step_line(step) for step in steps],
+        "Launch commands": launch_commands(profile, results, overrides, typed),
+        "Models": models(profile),
+        "Data": [_data_line(profile)],
+        "Machine": machine(profile),
+        "Missing here": missing(profile, results, typed) or ["nothing"],
+    }
+    blocks = [f"{profile.name}: {profile.about}"]
+    blocks += [f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items() if lines]
+    return "\n\n".join(blocks)
+
+
+def _step_line(step: Step) -> str:
+    return f"{step.notebook.stem:28} {'done' if step.reason is None else f'would run ({step.reason})'}"
+
+
+def launch_commands(
+    profile: Profile, results: Path, overrides: Sequence[str] = (), typed: str | None = None
+) -> list[str]:
+    """What to start, in order; a profile that needs no GPU is one process and needs none of it.
+
+    `rtt run` starts the trainings itself, unless they need more GPUs than one machine has.
+    """
+    compute = profile.compute
+    if not compute.policy_gpus:
+        return []
+    from rtt_lib.studies import text_runs
+
+    commands = []
+    if compute.judge_gpus and compute.judge_model:
+        commands.append(_judge_command(compute.judge_model, compute.judge_gpus, compute.judge_url))
+    if compute.vllm == "server":
+        commands.append(f"trl vllm-serve --model {profile.policy.model}")
+    results = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
+    named = _as_typed(profile, typed)
+    if compute.policy_gpus > text_runs.GPUS_PER_MACHINE:
+        commands.append(
+            "# each of these on every machine: MACHINE_RANK is its number from 0, MAIN_IP the address of number 0"
+        )
+        commands += [text_runs.command_line(named, run, results, overrides) for run in _text_runs(profile, results)]
+    changed = [word for override in overrides for word in ("--set", override)]
+    return [*commands, shlex.join(["rtt", "run", named.name, "--results", str(results), *changed])]
+
+
+def _as_typed(profile: Profile, typed: str | None) -> Profile:
+    """For commands to copy: the name of a profile that was given as a path is in no folder of profiles."""
+    return replace(profile, name=typed or profile.name)
+
+
+def _text_runs(profile: Profile, results: Path) -> list[TextRunSpec]:
+    from rtt_lib.studies import text_runs
+
+    return text_runs.plan(profile, list(profile.experiments), results)
+
+
+def _judge_command(model: str, gpus: int, url: str | None) -> str:
+    from rtt_lib.studies.text_runs import GPUS_PER_MACHINE
+
+    port = urlsplit(url or "").port or 8000
+    copies = f" --data-parallel-size {gpus // GPUS_PER_MACHINE}" if gpus > GPUS_PER_MACHINE else ""
+    return f"vllm serve {model} --tensor-parallel-size {min(GPUS_PER_MACHINE, gpus)}{copies} --port {port}"
+
+
+def weights(model: str) -> float | None:
+    """Billions of weights as the model's name states them; None where it does not."""
+    found = re.search(r"(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", model)
+    return OWN_WEIGHTS.get(model, float(found.group(1)) if found else None)
+
+
+def models(profile: Profile) -> list[str]:
+    named = {"policy": profile.policy.model, "discriminator": profile.discriminator.model}
+    if profile.compute.judge_model:
+        named["judge"] = profile.compute.judge_model
+    return [f"{role:14} {model}{_size(model)}" for role, model in named.items()]
+
+
+def _size(model: str) -> str:
+    billions = weights(model)
+    return "" if billions is None or billions < 0.01 else f" ({billions * BYTES_PER_WEIGHT:.1f} GB)"
+
+
+def _data_line(profile: Profile) -> str:
+    data = profile.data
+    where = data.path or {"micro": "made on the spot", "composed": "ships with the package"}.get(data.source, "the hub")
+    prompts = f"; {data.train_prompts} training prompts" if data.source != "micro" else ""
+    return f"{data.source}: {where}{prompts}"
+
+
+def arms_trained(profile: Profile) -> int:
+    """Training runs of all experiments, those that several share once; the base policy is only examined."""
+    runs = {
+        (world, arm, seed)
+        for experiment in profile.experiments.values()
+        for world in experiment.worlds or ("",)
+        for arm in experiment.arms
+        for seed in experiment.seeds
+    }
+    return sum(arm != "base" for _, arm, _ in runs)
+
+
+def disk_needed(profile: Profile) -> float:
+    """GB: the models, one resumable checkpoint, and the final weights of each trained arm."""
+    policy, discriminator = (weights(model) or 0 for model in (profile.policy.model, profile.discriminator.model))
+    downloads = BYTES_PER_WEIGHT * (policy + discriminator)
+    return downloads + OWN_BYTES * policy * (IN_CHECKPOINT + arms_trained(profile))
+
+
+def machine(profile: Profile) -> list[str]:
+    compute = profile.compute
+    gpus = f"GPUs: {compute.policy_gpus} for the policy, {compute.judge_gpus} for the judge"
+    return [
+        gpus if compute.policy_gpus else "GPUs: none needed",
+        *_memory(profile),
+        f"disk: {max(1, round(disk_needed(profile)))} GB",
+        f"runs: {arms_trained(profile)} trainings of {profile.rl.steps} steps",
+    ]
+
+
+def _memory(profile: Profile) -> list[str]:
+    """On each GPU, where every process holds all of it: weights, gradients and Adam's two moments in float32."""
+    billions = weights(profile.policy.model)
+    if not profile.compute.policy_gpus or billions is None or profile.policy.lora_rank:
+        return []
+    needed = 4 * OWN_BYTES * billions
+    return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
+
+
+def missing(profile: Profile, results: Path, typed: str | None = None) -> list[str]:
+    """What the profile needs and is not here, in the doctor's words."""
+    lacks = doctor.lacking(profile, doctor.Present())
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free < disk_needed(profile):
+        lacks.append(f"disk: {free:.0f} GB are free")
+    return [*lacks, *_missing_discriminators(profile, results, typed)]
+
+
+def _missing_discriminators(profile: Profile, results: Path, typed: str | None) -> list[str]:
+    """Those that RL needs and nobody ships: a profile on text does not train them itself."""
+    if profile.data.source == "micro":
+        return []
+    from rtt_lib.studies import text_runs
+
+    needed = {run.discriminator: run.arm.relevance == "greedy" for run in _text_runs(profile, results)}
+    return [
+        f"no discriminator in {folder}: {text_runs.how_to_get_one(_as_typed(profile, typed), greedy)}"
+        + _folder_to_give(profile, folder, greedy)
+        for folder, greedy in needed.items()
+        if folder and not text_runs.weight_files(folder)
+    ]
+
+
+def _folder_to_give(profile: Profile, folder: str, greedy: bool) -> str:
+    """To the training command, which by itself puts a discriminator among the results under the profile's name."""
+    from rtt_lib.studies.text_runs import own_folder, with_greedy_labels
+
+    own = own_folder(profile, RESULTS / profile.name)
+    usual = with_greedy_labels(own) if greedy else own
+    if Path(folder).resolve() == usual.resolve():
+        return ""
+    return f"; give text_training the folder {folder} after the profile"

@@ -1,0 +1,347 @@
+"""`rtt run`: a profile and the numbered notebooks, through papermill, to `results/<profile>/`.
+
+A notebook runs when its source, the profile, the library or what its upstream notebooks wrote has changed since it
+last finished; otherwise it is skipped. Everything is written so that a kill at any moment loses at most the
+notebook that was running.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from rtt_lib import files
+from rtt_lib.errors import RTTError
+from rtt_lib.profile import REPOSITORY, Profile
+from rtt_lib.run import manifest
+from rtt_lib.run.notebook import PROGRESS_FILE
+from rtt_lib.run.state import (
+    Notebook,
+    State,
+    digest,
+    discover,
+    file_digest,
+    library_digest,
+    profile_digest,
+    source_digest,
+)
+
+NOTEBOOKS = REPOSITORY / "notebooks"
+RESULTS = REPOSITORY / "results"
+
+
+class NotebookFailed(Exception):
+    """A cell of a notebook raised, or its kernel died: the run stops, with exit code 1."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook of a plan. `reason`: why it has to run, None when it is done and unchanged."""
+
+    notebook: Notebook
+    reason: str | None
+
+
+def select(notebooks: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
+    """The notebooks named by number or stem, and all that they need; all notebooks when `only` is empty."""
+    by_name = {name: notebook for notebook in notebooks for name in (notebook.number, notebook.stem)}
+    wanted: set[str] = set()
+    for name in only or [notebook.stem for notebook in notebooks]:
+        if name not in by_name:
+            raise RTTError(f"--only {name}: no such notebook; there are {', '.join(n.stem for n in notebooks)}")
+        wanted.add(by_name[name].stem)
+    for notebook in reversed(notebooks):
+        if notebook.stem in wanted:
+            wanted.update(notebook.needs)
+    return [notebook for notebook in notebooks if notebook.stem in wanted]
+
+
+def forced(selected: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
+    """What --force redoes: the notebooks named, not those that they need; all of them where none is named."""
+    return [notebook for notebook in selected if not only or notebook.number in only or notebook.stem in only]
+
+
+def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str:
+    """sha256 of everything a notebook's outputs depend on. `inputs`: digests of profile and library."""
+    upstream = {stem: state.outcome(stem) for stem in notebook.needs}
+    return digest({"source": source_digest(notebook), "upstream": upstream, **inputs})
+
+
+def inputs_of(profile: Profile, results: Path) -> dict[str, str]:
+    from rtt_lib.report.benchmarks import benchmark_files
+
+    found = {"profile": profile_digest(profile), "library": library_digest()}
+    if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
+        found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
+    if profile.data.source != "micro":  # there notebook 03 makes them; on text a person does, at any time
+        found["discriminators"] = digest(_discriminators(profile, results))
+    return found
+
+
+def _discriminators(profile: Profile, results: Path) -> list[str]:
+    """Digests of the weights of the discriminators that notebooks read: on taxonomy labels and on greedy ones."""
+    from rtt_lib.methods.arms import find_arm
+    from rtt_lib.studies import text_runs
+
+    taxonomy = Path(text_runs.discriminator_folder(profile, find_arm("RTT-AON"), results))
+    folders = (taxonomy, text_runs.with_greedy_labels(taxonomy))
+    return [file_digest(path) for folder in folders for path in text_runs.weight_files(str(folder))]
+
+
+def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
+    """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
+    state, inputs = State(results), inputs_of(profile, results)
+    steps: list[Step] = []
+    for notebook in notebooks:
+        running = [step.notebook.stem for step in steps if step.reason and step.notebook.stem in notebook.needs]
+        reason = "from nothing" if notebook in anew else state.lack(notebook.stem, fingerprint(notebook, inputs, state))
+        if reason is None and running:
+            reason = f"if {running[0]} changes"
+        steps.append(Step(notebook, reason))
+    return steps
+
+
+def run(
+    profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS, only: Sequence[str] = (), force: bool = False
+) -> Path:
+    """Run what has to run and build the site; returns the path of its index page."""
+    from rtt_lib.report.site import build_site
+
+    check_place(profile, results, notebooks_dir)
+    results = results.resolve()
+    selected = select(discover(notebooks_dir), only)
+    with locked(results):
+        _sweep(results)
+        state, inputs = State(results), inputs_of(profile, results)
+        if not only:
+            state.clear_unrecorded()
+        files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
+        if force:
+            for notebook in forced(selected, only):
+                state.forget(notebook.stem)
+        # Of the start: hours later the checkout may be another one.
+        made_with = manifest.collect(profile, inputs["library"], REPOSITORY)
+        for notebook in selected:
+            wanted = fingerprint(notebook, inputs, state)
+            reason = state.lack(notebook.stem, wanted)
+            if reason is None:
+                print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
+                continue
+            files.write_json(results / "manifest.json", made_with)  # not before: of what is done it says nothing new
+            print(f"{notebook.stem}: running ({reason})", flush=True)
+            _bring_up_to_date(notebook, wanted, state, _threads(profile))
+        return build_site(results)
+
+
+def check_place(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> None:
+    """A results folder must not be where the source notebooks are, nor hold what another profile left."""
+    if (results / "notebooks").resolve() in (Path(notebooks_dir).resolve(), NOTEBOOKS.resolve()):
+        raise RTTError(
+            f"{results}: the executed notebooks would overwrite their sources in {results / 'notebooks'}: "
+            "name another folder with --results"
+        )
+    kept = results / "profile.yaml"
+    if kept.is_file() and (name := _name_in(kept)) != profile.name:
+        raise RTTError(
+            f"{kept}: these are the results of profile {name}, not of {profile.name}: "
+            "name another folder with --results"
+        )
+
+
+def _name_in(profile_file: Path) -> str | None:
+    try:
+        tree = yaml.safe_load(profile_file.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise RTTError(f"{profile_file}: not a profile: remove it, or name another folder with --results") from error
+    return tree.get("name") if isinstance(tree, dict) else None
+
+
+def _threads(profile: Profile) -> int:
+    """One in the micro world, whose results must not depend on the number of cores; a language model takes all."""
+    return 1 if profile.data.source == "micro" else manifest.cores()
+
+
+def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, threads: int) -> None:
+    state.start(notebook.stem, wanted)
+    began = time.monotonic()
+    execute(notebook, state.results, threads)
+    seconds = time.monotonic() - began
+    record_time(state.results, notebook.stem, seconds)
+    state.finish(notebook.stem, wanted, always=[f"notebooks/{notebook.path.name}"])
+    print(f"{notebook.stem}: finished in {seconds:.0f} s", flush=True)
+
+
+def _sweep(results: Path) -> None:
+    """Remove what a killed run left half written: hidden temporary files in the folders that only we write."""
+    for folder in ("tables", "figures", "notebooks", "state", "site"):
+        for leftover in (results / folder).glob(".*"):
+            if leftover.is_file():  # JupyterLab leaves a folder of checkpoints beside a notebook that it opened
+                leftover.unlink()
+
+
+@contextmanager
+def locked(results: Path) -> Iterator[None]:
+    """Hold the results folder for this process; the lock dies with the process, whatever kills it."""
+    results.mkdir(parents=True, exist_ok=True)
+    handle = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode().strip()
+            raise RTTError(f"{results}: process {holder} is running this profile; wait for it or end it") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def record_time(results: Path, stem: str, seconds: float) -> None:
+    """Note a notebook's wall time in `timings.csv`, the only file of a run that depends on how fast it was."""
+    path = results / "timings.csv"
+    rows = dict(csv.reader(path.open(encoding="utf-8"))) if path.is_file() else {}
+    rows = {"notebook": "seconds", **rows, stem: f"{seconds:.1f}"}
+    header, *body = rows.items()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *sorted(body)])
+    files.write_text(path, text.getvalue())
+
+
+# --- one notebook --------------------------------------------------------------------------------------------------
+
+
+def execute(notebook: Notebook, results: Path, threads: int) -> None:
+    """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    folder = results / "notebooks"
+    folder.mkdir(exist_ok=True)
+    partial, failed = folder / f".{notebook.stem}.partial.ipynb", folder / f"{notebook.stem}.failed.ipynb"
+    with tempfile.TemporaryDirectory(prefix="rtt-progress-") as scratch:
+        sidecar = Path(scratch) / "progress"
+        try:
+            with _in_cell_progress(sidecar):
+                papermill.execute_notebook(
+                    notebook.path,
+                    partial,
+                    parameters=_parameters(results, notebook.path.parent),
+                    cwd=notebook.path.parent,
+                    kernel_name="python3",
+                    language="python",
+                    kernel_manager_class=_kernel_manager(sidecar, threads),
+                    progress_bar={"desc": notebook.stem, "mininterval": _refresh()},
+                    start_timeout=300,
+                    coalesce_streams=True,
+                )
+        except (PapermillExecutionError, RuntimeError) as error:  # the second: a kernel that died, or did not start
+            _save_executed(partial, failed)
+            raise NotebookFailed(f"{notebook.stem}: {_cause(error, notebook)}\n  see {failed}") from error
+    _save_executed(partial, folder / notebook.path.name)
+    failed.unlink(missing_ok=True)
+
+
+def _parameters(results: Path, cwd: Path) -> dict[str, str]:
+    """The injected parameters; inside the repository as relative paths, so that results do not name the machine."""
+    inside = results.is_relative_to(cwd.resolve().parent)
+    shown = Path(os.path.relpath(results, cwd.resolve())) if inside else results
+    return {"profile_path": (shown / "profile.yaml").as_posix(), "results_dir": shown.as_posix()}
+
+
+def _kernel_manager(sidecar: Path, threads: int) -> type:
+    """A kernel manager that starts the interpreter we run in, whatever kernels are installed for the user."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "PYTHONHASHSEED": "0",  # results must not depend on the order of a set
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+        PROGRESS_FILE: str(sidecar),
+    }
+    command = [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
+    spec = KernelSpec(argv=command, display_name="Python 3", language="python", env=environment)
+
+    class CurrentPython(AsyncKernelManager):
+        kernel_spec = spec
+
+    return CurrentPython
+
+
+def _refresh() -> float:
+    """Seconds between two redraws of a bar: often on a terminal, seldom in a log file."""
+    return 0.2 if sys.stderr.isatty() else 30.0
+
+
+@contextmanager
+def _in_cell_progress(sidecar: Path) -> Iterator[None]:
+    """Show below papermill's bar what `rtt_lib.run.notebook.progress` reports from inside a cell."""
+    done = threading.Event()
+    thread = threading.Thread(target=_follow, args=(sidecar, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _follow(sidecar: Path, done: threading.Event) -> None:
+    from tqdm import tqdm
+
+    bar, shown = None, None
+    while not done.wait(0.3):
+        if not sidecar.is_file():
+            continue
+        count, total, label = sidecar.read_text(encoding="utf-8").split("\t", 2)
+        if shown != label or int(count) < bar.n:
+            if bar is not None:
+                bar.close()
+            options = {"position": 1, "leave": False, "mininterval": _refresh(), "delay": _refresh()}
+            bar, shown = tqdm(total=int(total) or None, desc=f"  {label}", **options), label
+        bar.update(int(count) - bar.n)
+    if bar is not None:
+        bar.close()
+
+
+def _cause(error: Exception, notebook: Notebook) -> str:
+    """One line: which cell of the source notebook failed, and why."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, DeadKernelError):
+        return "the kernel died (out of memory, perhaps)"
+    if not isinstance(error, PapermillExecutionError):
+        return f"its kernel did not start ({error}): does `{sys.executable} -m ipykernel_launcher` run?"
+    sources = ["".join(cell["source"]) for cell in notebook.content["cells"]]
+    cell = sources.index(error.source) + 1 if error.source in sources else error.cell_index + 1
+    reason = (error.evalue or "").strip().splitlines() or ["no message"]
+    return f"cell {cell} (In [{error.exec_count}]) failed: {error.ename}: {reason[0]}"
+
+
+def _save_executed(partial: Path, target: Path) -> None:
+    """Move an executed notebook to its place without what differs from one run to the next."""
+    content = files.read_json(partial)
+    content["metadata"].pop("papermill", None)
+    for cell in content["cells"]:
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["id"] = "injected-parameters"
+    files.write_json(target, content)
+    partial.unlink()

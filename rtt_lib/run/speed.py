@@ -1,0 +1,212 @@
+"""How fast is the credit? Run `python -m rtt_lib.run.speed credit` or `step`.
+
+credit: `token_advantage` against the released code's way of working, on 512 responses x 7 criteria x 4,096 tokens,
+        and the memory it takes beside its input.
+step:   an RTT-GRPO step against the GRPO step of the same trainer, in the micro world.
+Whatever is compared runs alternately in one process, so that a busy machine slows both; medians are printed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rtt_lib.credit import SCHEMES, token_advantage
+from rtt_lib.errors import RTTError
+
+if TYPE_CHECKING:
+    from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer
+
+RESPONSES, CRITERIA, TOKENS, GROUP = 512, 7, 4096, 8
+
+
+def random_batch(responses: int = RESPONSES) -> tuple[Tensor, Tensor, Tensor]:
+    """Verdicts, relevance and mask; responses of 1 to 4,096 tokens."""
+    rng = torch.Generator().manual_seed(0)
+    verdicts = torch.randint(0, 2, (responses, CRITERIA), generator=rng).float()
+    relevance = torch.rand(responses, CRITERIA, TOKENS, generator=rng)
+    mask = torch.arange(TOKENS) < torch.randint(1, TOKENS + 1, (responses, 1), generator=rng)
+    return verdicts, relevance, mask
+
+
+def list_based(groups: list[tuple[list, list, list]]) -> list[Tensor]:
+    """The released algorithm as it works, in our words: a group's token rewards arrive as nested lists.
+
+    Each group: lists to float64 tensors, rows reshaped to [K, G, T] (the mixing of `released`), masked mean and
+    standard deviation over tokens, mean over criteria.
+    """
+    advantages = []
+    for verdicts, relevance, mask in groups:
+        sign = 2 * torch.tensor(verdicts, dtype=torch.float64) - 1
+        tokens = torch.tensor(mask, dtype=torch.float64)
+        rewards = sign.unsqueeze(-1) * torch.tensor(relevance, dtype=torch.float64)
+        size, criteria, length = rewards.shape
+        rewards = (rewards * tokens.unsqueeze(1)).reshape(criteria, size, length)
+        count = tokens.sum(-1, keepdim=True).clamp(min=1)
+        mean = (rewards * tokens).sum(-1, keepdim=True) / count
+        variance = ((rewards - mean).square() * tokens).sum(-1, keepdim=True) / count
+        standardised = (rewards - mean) / variance.sqrt().clamp(min=1e-6)
+        advantages.append((standardised * tokens).mean(0))
+    return advantages
+
+
+def nested_lists(verdicts: Tensor, relevance: Tensor, mask: Tensor) -> list[tuple[list, list, list]]:
+    return [
+        (verdicts[i : i + GROUP].tolist(), relevance[i : i + GROUP].tolist(), mask[i : i + GROUP].tolist())
+        for i in range(0, len(mask), GROUP)
+    ]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def credit(rounds: int = 5) -> None:
+    """Prints each scheme's median time, the ratio to the list-based way, and the peak memory over the input."""
+    batch = random_batch()
+    eighth = [x[: RESPONSES // 8] for x in batch]  # as nested lists the whole batch would take 500 MB
+    lists = nested_lists(*eighth)
+    agree = torch.cat(list_based(lists)) - token_advantage(*(x.double() for x in eighth), GROUP, "released")
+    if agree.abs().max() > 1e-6:
+        raise RTTError("the list-based algorithm and scheme 'released' disagree: the comparison would mean nothing")
+    works = {name: lambda name=name: token_advantage(*batch, GROUP, name) for name in SCHEMES}
+    works["lists"] = lambda: list_based(lists)
+    for work in works.values():
+        work()
+    times = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    lists_seconds = 8 * median(times.pop("lists"))
+    print(f"{RESPONSES} x {CRITERIA} x {TOKENS}, {torch.get_num_threads()} threads, median of {rounds}")
+    print(f"nested lists: {lists_seconds:.2f} s (8 x an eighth of the batch)")
+    for name, values in times.items():
+        extra = subprocess.run(
+            [sys.executable, "-m", "rtt_lib.run.speed", "memory", name], capture_output=True, text=True, check=True
+        ).stdout
+        ratio = lists_seconds / median(values)
+        print(f"{name:10} {median(values):.3f} s, {ratio:.0f} times faster, peak memory {float(extra):.2f} x its input")
+
+
+def memory(scheme: str) -> None:
+    """In a process of its own: how far the peak rises above the input during one call, in units of the input."""
+    batch = random_batch()
+    token_advantage(*(x[:GROUP, ..., :8] if x.dim() > 2 else x[:GROUP, :8] for x in batch), GROUP, scheme)
+    before = _peak()
+    token_advantage(*batch, GROUP, scheme)
+    peak = _peak()
+    size = sum(x.numel() * x.element_size() for x in batch)
+    print((peak - before) / size)
+
+
+def _peak() -> int:
+    """Bytes; Linux's high-water mark of this process (what getrusage gives, a child inherits from its parent)."""
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def step(steps: int = 50) -> None:
+    """Prints the median of the paired ratios of an RTT-GRPO step to a GRPO step, without the relevance source."""
+    with tempfile.TemporaryDirectory() as folder:
+        rtt, grpo = (_trainer(folder, beta) for beta in (0.5, 0.0))
+        times = {"rtt": [], "grpo": [], "relevance": []}
+        for place in range(steps + 3):
+            whole = seconds(lambda place=place: _rollout_step(rtt, place))
+            relevance = rtt.state.log_history[-1]["rtt/relevance_seconds"]
+            plain = seconds(lambda place=place: _rollout_step(grpo, place))
+            if place >= 3:  # the first ones warm up
+                for name, value in (("rtt", whole - relevance), ("grpo", plain), ("relevance", relevance)):
+                    times[name].append(value)
+    ratio = median(times["rtt"]) / median(times["grpo"])
+    paired = median(a / b for a, b in zip(times["rtt"], times["grpo"], strict=True))
+    share = median(times["relevance"]) / (median(times["rtt"]) + median(times["relevance"]))
+    print(f"micro world, 128 responses a step, {torch.get_num_threads()} threads, median of {steps} alternating steps")
+    print(f"GRPO {1000 * median(times['grpo']):.1f} ms, RTT-GRPO {1000 * median(times['rtt']):.1f} ms")
+    print(f"ratio of medians {ratio:.3f}, median of ratios {paired:.3f}; relevance takes {share:.1%} of RTT's step")
+
+
+def _trainer(folder: str, beta: float) -> RTTGRPOTrainer:
+    """The micro world's trainer with a learning rate of 0: both arms answer with the same text at every step."""
+    from datasets import Dataset
+    from transformers import LlamaForCausalLM, PrinterCallback
+
+    from rtt_lib.methods.arms import find_arm
+    from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer, rubric_dataset
+    from rtt_lib.profile import RL
+    from rtt_lib.relevance.sources import Oracle
+    from rtt_lib.studies.runs import RunSpec
+    from rtt_lib.verify.batch import Verifier
+    from rtt_lib.worlds.micro.language import find_world, sample_prompts
+    from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
+    from rtt_lib.worlds.micro.training import rl_config
+
+    spec = RunSpec(
+        replace(find_arm("RTT-CSR oracle"), beta=beta),
+        "L",
+        "A0",
+        RL(
+            steps=64,
+            prompts_per_step=16,
+            learning_rate=0.0,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            max_response_tokens=24,
+        ),
+        pretrain_steps=0,
+        evaluation_prompts=0,
+    )
+    torch.manual_seed(0)
+    tokenizer = micro_tokenizer()
+    trainer = RTTGRPOTrainer(
+        LlamaForCausalLM(micro_config(len(tokenizer))),
+        verifier=Verifier(),
+        relevance=Oracle(),
+        args=rl_config(spec, Path(folder)),
+        train_dataset=Dataset.from_list(rubric_dataset(sample_prompts(find_world("L"), 1024, 0), conversational=False)),
+        processing_class=tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.create_optimizer()
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.batches = iter(trainer.get_train_dataloader())
+    return trainer
+
+
+def _rollout_step(trainer: RTTGRPOTrainer, seed: int) -> None:
+    """Generate, score, two minibatches with their optimizer steps, log: what `trainer.train()` does once a rollout."""
+    torch.manual_seed(seed)
+    for _ in range(trainer.args.steps_per_generation):
+        trainer.training_step(trainer.model, next(trainer.batches), None)
+        trainer._get_grad_norm(trainer.model, trainer._clip_grad_norm(trainer.model))
+        trainer.optimizer.step()
+        trainer.model.zero_grad()
+    trainer.log({})
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["credit"]:
+            credit()
+        case ["step"]:
+            step()
+        case ["memory", scheme]:
+            memory(scheme)
+        case _:
+            raise SystemExit("usage: python -m rtt_lib.run.speed credit|step")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

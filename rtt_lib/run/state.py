@@ -1,0 +1,271 @@
+"""What is done: fingerprints of a notebook's inputs, and records of the files it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rtt_lib.errors import RTTError
+from rtt_lib.files import read_json, write_json
+from rtt_lib.profile import REPOSITORY, Profile
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# What the pipeline itself writes at the top of a results folder; everything else there is some notebook's output.
+OWN_FILES = {"state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"}
+# Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
+DRAWN = ("tables/", "figures/")
+# What a run can resume from.
+RESUMABLE = re.compile(r"checkpoint-.*|attempt")
+# Names of files and folders that are no results: hidden ones, what a run can resume from, and how long it took.
+PASSING = re.compile(rf"\..*|{RESUMABLE.pattern}|timing\.json")
+
+Stamp = tuple[int, int]  # size, modification time in ns
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One source notebook. `needs`: the stems of the notebooks whose outputs it reads."""
+
+    path: Path
+    needs: tuple[str, ...]
+    content: dict
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        return self.stem.split("_", 1)[0]
+
+
+def discover(folder: Path) -> list[Notebook]:
+    """The notebooks `NN_*.ipynb` of a folder, in order, with their dependencies checked."""
+    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise RTTError(f"{folder}: no notebooks named NN_*.ipynb here")
+    notebooks: list[Notebook] = []
+    for path in paths:
+        content = _read_notebook(path)
+        earlier = [notebook.stem for notebook in notebooks]
+        needs = _needs(content, earlier, path)
+        for stem in needs:
+            if stem not in earlier:
+                raise RTTError(f"{path}: metadata rtt.needs names '{stem}', which is no notebook before it")
+        notebooks.append(Notebook(path, tuple(needs), content))
+    return notebooks
+
+
+def _read_notebook(path: Path) -> dict:
+    """A notebook of format 4, with every cell's source and metadata in place."""
+    import nbformat  # slow to import
+
+    content = read_json(path)
+    try:
+        if content.get("nbformat") != 4:
+            raise ValueError("not of format 4")
+        with warnings.catch_warnings(action="ignore"):  # an id twice or none at all: mended in the copy
+            nbformat.validate(deepcopy(content))
+    except Exception as error:  # over what is far from a notebook the validator itself stumbles, in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        match list(getattr(error, "relative_path", ())):
+            case ["cells", number, *_]:
+                reason = f"cell {number + 1}: {reason}"
+        raise RTTError(
+            f"{path}: not a notebook that can be run ({reason[:200]}); open and save it in JupyterLab"
+        ) from error
+    return content
+
+
+def _needs(content: Any, earlier: list[str], path: Path) -> list[str]:
+    """What a notebook declares to need; without a declaration everything before it."""
+    branch = content
+    for key in ("metadata", "rtt"):
+        branch = branch.get(key, {}) if isinstance(branch, dict) else None
+    needs = branch.get("needs", earlier) if isinstance(branch, dict) else None
+    if not isinstance(needs, list):
+        raise RTTError(f"{path}: not a notebook whose metadata rtt.needs is a list of notebooks")
+    return needs
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def library_digest(package: Path = PACKAGE) -> str:
+    """sha256 over every file of the package, code, templates and data alike."""
+    files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return digest({path.relative_to(package).as_posix(): file_digest(path) for path in files})
+
+
+def profile_digest(profile: Profile) -> str:
+    """The resolved profile, and the content of the local files that it names."""
+    checkpoint = profile.discriminator.checkpoint and REPOSITORY / profile.discriminator.checkpoint
+    named = (profile.data.path, profile.data.responses, profile.policy.model, checkpoint)
+    files = [file for name in named if name and Path(name).exists() for file in _files_below(Path(name))]
+    return digest({"profile": asdict(profile), "files": {str(file): file_digest(file) for file in files}})
+
+
+def _files_below(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def source_digest(notebook: Notebook) -> str:
+    cells = notebook.content["cells"]
+    return digest([[cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])] for cell in cells])
+
+
+class State:
+    """The records of finished notebooks, one JSON each under `results/<profile>/state/`."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.folder = results / "state"
+
+    def path(self, stem: str) -> Path:
+        return self.folder / f"{stem}.json"
+
+    def record_of(self, stem: str) -> dict | None:
+        return _read_record(self.path(stem), {"fingerprint": str, "outputs": dict, "outcome": str})
+
+    def outcome(self, stem: str) -> str | None:
+        """Digest of all a notebook wrote when it last finished; its dependants are redone when this changes."""
+        record = self.record_of(stem)
+        return record["outcome"] if record else None
+
+    def lack(self, stem: str, fingerprint: str) -> str | None:
+        """Why the notebook has to run; None when it is done and unchanged."""
+        record = self.record_of(stem)
+        if record is None:
+            return "interrupted" if self._begun(stem) else "not run yet"
+        if record["fingerprint"] != fingerprint:
+            return "its inputs changed"
+        for name, expected in record["outputs"].items():
+            path = self.results / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if file_digest(path) != expected:
+                return f"{name} was altered"
+        return None
+
+    def _before_path(self, stem: str) -> Path:
+        return self.folder / f"{stem}.started.json"
+
+    def _begun(self, stem: str) -> dict | None:
+        """What was there when an attempt began that has not finished."""
+        return _read_record(self._before_path(stem), {"fingerprint": str, "files": dict})
+
+    def start(self, stem: str, fingerprint: str) -> None:
+        """Note the files there before the first attempt, so that what a killed attempt wrote is counted too."""
+        if (self._begun(stem) or {}).get("fingerprint") == fingerprint:
+            return
+        write_json(self._before_path(stem), {"fingerprint": fingerprint, "files": snapshot(self.results)})
+
+    def finish(self, stem: str, fingerprint: str, always: Iterable[str]) -> None:
+        """Record what the notebook wrote since its start, and remove its tables and figures that it no longer makes."""
+        now = snapshot(self.results)
+        others = self._others(stem)
+        # A file of another notebook is taken over only if this attempt rewrote it after that one had finished.
+        written = [n for n in self._written(stem, now) if file_digest(self.results / n) != others.get(n)]
+        names = sorted({*written, *self._reused(stem, now), *always})
+        outputs = {name: file_digest(self.results / name) for name in names}
+        self._remove_stale(stem, outputs)
+        self._hand_over(stem, outputs)
+        record = {"fingerprint": fingerprint, "outputs": outputs, "outcome": digest(outputs)}
+        write_json(self.path(stem), record)
+        self._before_path(stem).unlink()
+
+    def clear_unrecorded(self) -> None:
+        """Results that came without records, as in a clone: nobody knows which tables are still made, so all go.
+
+        Runs, responses and discriminators stay: they are looked at before they are used.
+        """
+        ours = (self.results / "profile.yaml").is_file() and any(self.results.glob("notebooks/[0-9][0-9]_*.ipynb"))
+        if ours and not any(self.folder.glob("*.json")):
+            for name in DRAWN:
+                shutil.rmtree(self.results / name, ignore_errors=True)
+
+    def forget(self, stem: str) -> None:
+        """Remove a notebook's record, all it wrote and what an interrupted attempt left: it starts from nothing."""
+        names = {*(self.record_of(stem) or {"outputs": {}})["outputs"], *self._left_by_an_attempt(stem)}
+        for name in names:
+            (self.results / name).unlink(missing_ok=True)
+        if self._begun(stem):
+            for folder in [path for path in self.results.rglob("*") if RESUMABLE.fullmatch(path.name)]:
+                shutil.rmtree(folder, ignore_errors=True)
+        self.path(stem).unlink(missing_ok=True)
+        self._before_path(stem).unlink(missing_ok=True)
+
+    def _left_by_an_attempt(self, stem: str) -> list[str]:
+        """What was written since an attempt began that did not finish, but for what finished notebooks wrote."""
+        if not self._begun(stem):
+            return []
+        others = self._others(stem)
+        return [name for name in self._written(stem, snapshot(self.results)) if name not in others]
+
+    def _written(self, stem: str, now: dict[str, Stamp]) -> list[str]:
+        """The files that differ from those there before the first attempt."""
+        before = self._begun(stem)["files"]
+        return [name for name, stamp in now.items() if before.get(name) != list(stamp)]
+
+    def _records(self, stem: str) -> dict[Path, dict]:
+        """The records of all notebooks but this one."""
+        paths = [path for path in sorted(self.folder.glob("*.json")) if not path.name.endswith(".started.json")]
+        records = {path: self.record_of(path.stem) for path in paths if path != self.path(stem)}
+        return {path: record for path, record in records.items() if record}
+
+    def _others(self, stem: str) -> dict[str, str]:
+        return {name: value for record in self._records(stem).values() for name, value in record["outputs"].items()}
+
+    def _hand_over(self, stem: str, outputs: dict[str, str]) -> None:
+        for path, record in self._records(stem).items():
+            kept = {name: value for name, value in record["outputs"].items() if name not in outputs}
+            if kept != record["outputs"]:
+                write_json(path, record | {"outputs": kept})
+
+    def _reused(self, stem: str, now: dict[str, Stamp]) -> list[str]:
+        """Runs and models of an earlier finish that this one found good and left as they were."""
+        record = self.record_of(stem) or {"outputs": {}}
+        return [name for name in record["outputs"] if name in now and not name.startswith(DRAWN)]
+
+    def _remove_stale(self, stem: str, outputs: dict[str, str]) -> None:
+        for name in (self.record_of(stem) or {"outputs": {}})["outputs"]:
+            if name not in outputs and name.startswith(DRAWN):
+                (self.results / name).unlink(missing_ok=True)
+
+
+def _read_record(path: Path, keys: dict[str, type]) -> dict | None:
+    """A record of ours; None where there is none, or one that something else has damaged: then it is made anew."""
+    try:
+        record = read_json(path) if path.is_file() else None
+    except RTTError:
+        return None
+    whole = isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in keys.items())
+    return record if whole else None
+
+
+def snapshot(results: Path) -> dict[str, Stamp]:
+    """Size and time of every file that notebooks wrote, without what passes."""
+    found = {}
+    for path in results.rglob("*"):
+        parts = path.relative_to(results).parts
+        if parts[0] in OWN_FILES or any(map(PASSING.fullmatch, parts)) or not path.is_file():
+            continue
+        stat = path.stat()
+        found["/".join(parts)] = (stat.st_size, stat.st_mtime_ns)
+    return found

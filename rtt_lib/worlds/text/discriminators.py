@@ -1,0 +1,253 @@
+"""Train a discriminator on text, with the settings of a profile's `discriminator` section.
+
+    python -m rtt_lib.worlds.text.discriminators smol FOLDER
+    accelerate launch -m rtt_lib.worlds.text.discriminators paper-qwen3-4b --labels LABELS.jsonl
+
+Without --labels: on composed prompts with responses and labels by rule; three criterion families are held out of
+training and reported apart. The shipped SmolLM2-135M + LoRA is of this kind. With --labels: on a file of labels, the
+paper's way of `rtt_lib.relevance.llm_corpus` say; one prompt in twenty is held out. The metrics are written beside the
+weights, with the settings and versions that made them, and a model card. Name the folder as discriminator.checkpoint,
+unless it is the default one of a profile whose model is not the shipped one; a second one, on greedy labels (`--set
+discriminator.annotator=greedy`), belongs beside it as FOLDER-greedy.
+
+Under `accelerate launch` every GPU holds all weights and Adam's moments, some 64 GB for 4 billion; the paper used
+ZeRO-2, which `accelerate config` turns on where DeepSpeed is installed (not tried here).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import random
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from accelerate import PartialState
+
+from rtt_lib.errors import RTTError
+from rtt_lib.files import read_json, write_json, write_text
+from rtt_lib.models import on_gpu, sha256_of
+from rtt_lib.profile import CONSTRUCTED, REPOSITORY, Profile, load_profile
+from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
+from rtt_lib.relevance.corpus import build_examples, read_labelled
+from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
+from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.validate import family, score_examples, table
+from rtt_lib.report.theme import markdown_table
+from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
+from rtt_lib.run.cli import guarded, parse_overrides
+from rtt_lib.run.manifest import git_state
+from rtt_lib.run.pipeline import RESULTS
+from rtt_lib.studies.text_runs import how_to_get_one, own_folder, with_greedy_labels
+
+HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
+STAMP = "trained.json"  # in the folder: what its weights were trained with
+HELD_OUT_PROMPTS = 20  # of a file of labels, one prompt in so many
+TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
+# What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
+TRAIN_SHARES = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
+TEST_SHARES = {"segments": 1 / 3, "nowhere": 1 / 3, "everywhere": 1 / 3}
+COLUMNS = ["group", "examples", "marked", "relevant", "precision", "recall", "f1", "f1_low", "f1_high", "auc"]
+ANNOTATORS: dict[str, Annotator] = {"taxonomy": taxonomy, "greedy": greedy}
+
+
+def kind(example: LabelledExample) -> str:
+    """Where the relevant tokens are: everywhere, in segments, or nowhere."""
+    return "everywhere" if example.label.whole else "segments" if example.label.spans else "nowhere"
+
+
+def mixed(examples: Sequence[LabelledExample], n: int, seed: int, shares: Mapping[str, float]) -> list[LabelledExample]:
+    """About `n` examples, `shares` of each kind, as even as can be over families within a kind."""
+    rng = random.Random(f"mixed {seed}")
+    pools: dict[str, dict[str, list[LabelledExample]]] = {name: defaultdict(list) for name in shares}
+    for example in rng.sample(list(examples), len(examples)):
+        pools[kind(example)][example.criterion.family].append(example)
+    chosen = [e for name, share in shares.items() for e in _evenly(pools[name], round(share * n))]
+    return rng.sample(chosen, len(chosen))
+
+
+def _evenly(pools: dict[str, list[LabelledExample]], n: int) -> Iterator[LabelledExample]:
+    """One of each family in turn, until `n` are drawn or all are used up."""
+    turns = (pool[turn] for turn in range(n) for _, pool in sorted(pools.items()) if turn < len(pool))
+    yield from islice(turns, n)
+
+
+def corpus(
+    n: int,
+    seed: int,
+    families: Sequence[str],
+    annotator: Annotator,
+    shares: Mapping[str, float] = TEST_SHARES,
+    longest: int | None = None,
+) -> list[LabelledExample]:
+    """`n` examples from about as many prompts as keep a prompt's share small; `longest` characters a response."""
+    composed = compose(default_tasks(), max(60, n // 2), seed=seed, max_constraints=4, families=families)
+    examples = build_examples(composed, seed, annotator)
+    return mixed([e for e in examples if longest is None or len(e.response) <= longest], n, seed, shares)
+
+
+def held_out(n: int, families: Sequence[str], seed: int = 10_000) -> list[LabelledExample]:
+    """Fresh prompts with taxonomy labels, whatever the discriminator was trained on."""
+    return corpus(n, seed, families, taxonomy)
+
+
+def evaluate(discriminator: Discriminator, n: int) -> dict:
+    """Tables by family on held-out prompts of the trained families, and on the families held out."""
+    return {
+        "trained families": table(score_examples(discriminator, held_out(n, TRAINED)), family),
+        "held-out families": table(score_examples(discriminator, held_out(n // 4, HELD_OUT)), family),
+    }
+
+
+def split_off(rows: Sequence[tuple[str, LabelledExample]]) -> tuple[list[LabelledExample], list[LabelledExample]]:
+    """Training and held-out examples of a file of labels, whole prompts at a time, whatever else is in the file."""
+    parts: tuple[list[LabelledExample], list[LabelledExample]] = ([], [])
+    for id, example in rows:
+        digest = hashlib.sha256(id.encode()).digest()
+        parts[int.from_bytes(digest[:4]) % HELD_OUT_PROMPTS == 0].append(example)
+    return parts
+
+
+def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExample], longest: int) -> dict:
+    """Agreement with the file's own labels on prompts held out, by where they are and by how a response was made.
+
+    Examples of more than `longest` tokens are left out: training cuts them, so D has never seen such places.
+    """
+    encoder = discriminator.encoder
+    lengths = [
+        len(encoder.prefix(example.criterion.text)) + len(response.ids) + 1
+        for example, response in zip(examples, encoder.responses([e.response for e in examples]), strict=True)
+    ]
+    short = [example for example, length in zip(examples, lengths, strict=True) if length <= longest]
+    scored = score_examples(discriminator, short)
+    return {
+        f"held-out prompts by label, {len(examples) - len(short)} too long": table(scored, lambda s: kind(s.example)),
+        "held-out prompts by response": table(scored, lambda s: s.example.split or "unknown"),
+    }
+
+
+def card(metrics: Mapping[str, Any]) -> str:
+    """The model card: what it is, how it was made, what it is worth."""
+    settings, by_rule = metrics["settings"], metrics["labels"] is None
+    data = "composed prompts with responses and labels by rule" if by_rule else "labels that an annotator wrote"
+    limits = (
+        "English, short responses, verifiable criteria: on",
+        "anything else, soft criteria above all, look at what it marks before you believe it. A response that was made",
+        "to violate has one offence, mostly: of a forbidden word that comes twice, the second may go unmarked.",
+    )
+    lines = [
+        f"# Token-level relevance discriminator, {settings['model']}, {settings['annotator']} labels",
+        "",
+        "Given a criterion and a response: which tokens does the criterion depend on? With `rtt_adapter.json` it is a",
+        "LoRA adapter and a token head: that file names the base and its hash, and loading merges the two.",
+        "",
+        "    rtt attribute --model FOLDER --criterion 'Avoid the word \"very\".' --response 'A very cold night.'",
+        "",
+        f"Made by `python -m rtt_lib.worlds.text.discriminators` with {settings}, {metrics['versions']}, on {data}.",
+        *(limits if by_rule else ()),
+        "",
+        "Scores over tokens at p = 0.5; *marked* and *relevant* are shares of them. Where nothing is relevant, only",
+        "*marked* tells (0 is right); where everything is, recall. Intervals (95%) resample examples.",
+    ]
+    for name, rows in metrics["tables"].items():
+        lines += ["", f"## {name.capitalize()}", "", markdown_table(pd.DataFrame(rows, columns=COLUMNS))]
+    return "\n".join(lines) + "\n"
+
+
+def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
+    """Train, examine, and leave weights, metrics and card in `folder`. What is trained is not trained again."""
+    settings = profile.discriminator
+    if options.labels:
+        examples, unseen = split_off(read_labelled(options.labels, settings.annotator))
+    else:
+        annotator = ANNOTATORS[settings.annotator]
+        examples = corpus(settings.samples, options.seed, TRAINED, annotator, TRAIN_SHARES, options.longest)
+    made = {
+        "of": hashlib.sha256(repr((settings, options.seed, examples)).encode()).hexdigest(),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
+        **git_state(REPOSITORY),
+    }
+    stamp = folder / STAMP
+    if stamp.is_file() and read_json(stamp)["of"] == made["of"]:
+        made = read_json(stamp)
+    else:
+        if PartialState().is_main_process:
+            stamp.unlink(missing_ok=True)
+            shutil.rmtree(folder / "adapter", ignore_errors=True)  # of another training
+        train_discriminator(
+            examples,
+            settings.model,
+            folder,
+            settings,
+            options.seed,
+            balanced=options.labels is None,  # Eq. 5 as it stands; composed examples have few relevant tokens
+            options={
+                "save_steps": 50,
+                "save_strategy": "steps",
+                "lr_scheduler_type": "cosine",
+                "gradient_checkpointing": on_gpu() and not settings.lora_rank,  # all weights of a large model
+            },
+        )
+    PartialState().wait_for_everyone()
+    if not PartialState().is_main_process:
+        return
+    write_json(stamp, made)
+    discriminator = Discriminator.load(folder)  # as it will be used: whole, however it was trained
+    metrics = {
+        "settings": asdict(settings),
+        "seed": options.seed,
+        "longest": options.longest,
+        "labels": options.labels and {"file": options.labels.name, "sha256": sha256_of(options.labels)},
+        "held out": [] if options.labels else HELD_OUT,
+        **{name: value for name, value in made.items() if name != "of"},
+        "tables": evaluate_labels(discriminator, unseen, settings.max_length)
+        if options.labels
+        else evaluate(discriminator, options.test),
+    }
+    for place in filter(Path.is_dir, (folder, folder / "adapter")):  # whichever becomes discriminator.checkpoint
+        write_json(place / TRAINING_LOG, read_json(folder / TRAINING_LOG))
+        write_json(place / "metrics.json", metrics)
+        write_text(place / "README.md", card(metrics))
+    print(f"{folder}: trained and examined")
+
+
+def run(options: argparse.Namespace) -> None:
+    profile = load_profile(options.profile, parse_overrides(options.overrides))
+    greedy = profile.discriminator.annotator == "greedy"
+    if profile.data.source == "micro":
+        raise RTTError(
+            f"profile {profile.name}: notebook 03 trains its discriminators, rtt run {profile.name} --only 03"
+        )
+    if profile.data.source not in CONSTRUCTED and not options.labels:
+        raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, greedy)}")
+    own = own_folder(profile, RESULTS / profile.name)
+    train(profile, options.folder or (with_greedy_labels(own) if greedy else own), options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m rtt_lib.worlds.text.discriminators",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("profile", help="a profile's name or path")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="default: in the profile's results")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="a file of labels instead of composed prompts")
+    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
+    parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
