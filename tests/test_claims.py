@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from rtt_lib.analysis import claims, comparison
-from rtt_lib.analysis.claims import FAILS, PARTLY, REPLICATES, UNTESTED, Evidence, claims_table, recommendation, wilson
+from rtt_lib.analysis.claims import FAILS, PARTLY, REPLICATES, UNTESTED, Evidence, claims_table, wilson
+from rtt_lib.analysis.recommendation import recommendation
 from rtt_lib.report.site import VERDICT_CLASSES
 
 SEEDS = ("A0", "A1", "A2", "B0", "B1")

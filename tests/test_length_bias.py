@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtt_lib.analysis.length_bias import SCENARIOS, simulate
 from rtt_lib.credit import token_advantage
 from rtt_lib.report.group_partitioning import worked_example
 from rtt_lib.report.length_bias import (
-    SCENARIOS,
     analytic,
     bias_table,
     check_derivation,
@@ -24,7 +24,6 @@ from rtt_lib.report.length_bias import (
     pooled_variance,
     share_of,
     shortest_table,
-    simulate,
     simulation_table,
     split,
     spread_of_advantage,

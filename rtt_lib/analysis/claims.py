@@ -14,7 +14,7 @@ C3 (no loss), C6 (the best of five), C8 (collapse), C10 and C11 have rules of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,14 +22,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtt_lib.analysis.comparison import BETAS, CONTROLS, ENOUGH_RUNS, OWN_FAMILIES, SCORES, half_way, unit_of
+from rtt_lib.analysis.comparison import BETAS, ENOUGH_RUNS, OWN_FAMILIES, SCORES, half_way, unit_of
+from rtt_lib.analysis.length_bias import SCENARIOS, simulate
+from rtt_lib.analysis.shapes import run_shapes
 from rtt_lib.files import write_text
-from rtt_lib.markdown import markdown_table
-from rtt_lib.methods.arms import find_arm
-from rtt_lib.report.beyond_the_paper import run_shapes
-from rtt_lib.report.length_bias import SCENARIOS, simulate
-from rtt_lib.report.theme import save_table
-from rtt_lib.stats import bootstrap, coverage, paired, summary
+from rtt_lib.stats import bootstrap, coverage, paired
+from rtt_lib.tables import markdown_table, save_table
 
 REPLICATES, FAILS, PARTLY = "replicates", "does not replicate", "partly"
 UNTESTED = "cannot be tested at this size"
@@ -477,72 +475,4 @@ def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[s
         + (f" The true mean of normal values is held {held}." if held else "")
         + "\n\n"
         + markdown_table(table)
-    )
-
-
-# --- what to use instead ---
-
-CLOSED_WORLD = ("oracle", "noisy")  # relevance from exact labels, which nobody has elsewhere
-RIVALS = {"RL": ("RL-AON", "RL-CSR"), "RTT": ("RTT-AON", "RTT-CSR")}
-
-
-STRONGEST = "the best of RL and RTT"
-
-
-def strongest_rivals(runs: pd.DataFrame, column: str = SCORE, least: int = ENOUGH_RUNS) -> dict[str, str]:
-    """By world the best of RL and RTT by its mean, where both have at least so many runs."""
-    found = {}
-    table = summary(runs, column) if len(runs) else pd.DataFrame(columns=["world", "arm", "runs", "mean"])
-    for world, rows in table[table["runs"] >= least].groupby("world"):
-        if all(rows["arm"].isin(arms).any() for arms in RIVALS.values()):
-            rivals = rows[rows["arm"].isin(sum(RIVALS.values(), ()))]
-            found[str(world)] = str(rivals.loc[rivals["mean"].idxmax(), "arm"])
-    return found
-
-
-def with_strongest(runs: pd.DataFrame, rivals: Mapping[str, str]) -> pd.DataFrame:
-    """The runs, and those of each world's strongest rival once more under one name, to be compared with as one arm."""
-    again = [runs[(runs["world"] == world) & (runs["arm"] == arm)] for world, arm in rivals.items()]
-    return pd.concat([runs, *(rows.assign(arm=STRONGEST) for rows in again)], ignore_index=True)
-
-
-def save_recommendation(evidence: Evidence, candidates: Sequence[str], results: Path) -> str:
-    """Leave `tables/recommendation.csv`, which the site's first page shows; returns the sentence."""
-    sentence = recommendation(evidence, candidates)
-    save_table(pd.DataFrame({"recommendation": [sentence]}), "recommendation", results)
-    return sentence
-
-
-def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = SCORE) -> str:
-    """The candidate with the largest mean gain among those that no world speaks against.
-
-    In every world that has both RL and RTT it has to be run, its mean at or above the better of the two, and not
-    shown to be worse. Arms that read exact labels are no candidates.
-    """
-    rivals = strongest_rivals(evidence.runs, column)
-    if not rivals:
-        return f"No recommendation: no world of this profile has {ENOUGH_RUNS} runs of both RL and RTT."
-    fit, near = [], []
-    for candidate in (name for name in candidates if find_arm(name).relevance not in CLOSED_WORLD):
-        found = [c for w, rival in rivals.items() for c in evidence.compare(candidate, rival, column) if c.world == w]
-        level = [c.tested and c.result["difference"] >= 0 and not c.result["worse"] for c in found]
-        if found:
-            gain = float(np.mean([c.result["difference"] for c in found]))
-            near.append((sum(level), gain, candidate, found))
-        if len(found) == len(rivals) and all(level):
-            fit.append((gain, candidate, found))
-    worlds = " and ".join(rivals)
-    if not fit:
-        none = f"No variant is recommended: none was at or above the better of RL and RTT in every one of {worlds}."
-        if not near:
-            return none
-        held, _, closest, found = max(near, key=lambda item: item[:2])
-        return f"{none} Closest, in {held} of {len(rivals)}: {closest}. {in_figures(found)}."
-    _, best, found = max(fit, key=lambda item: item[0])
-    better = sum(c.result["better"] for c in found)
-    control = [c for other in CONTROLS for c in evidence.compare(best, other, column) if c.world in rivals]
-    return (
-        f"Recommended: {best}. Its mean is at or above the better of RL and RTT in {worlds}, and shown to be above it "
-        f"in {better} of {len(found)}: {in_figures(found)}."
-        + (f" What relevance adds to the same baseline: {in_figures(control)}." if control else "")
     )

@@ -14,26 +14,28 @@ from pathlib import Path
 
 import torch
 
-from rtt_lib.analysis.rollouts import base_rollouts
+from rtt_lib import store
+from rtt_lib.analysis.rollouts import base_rollouts, rollout_examples
 from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.bench.generate import generate
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
-from rtt_lib.methods.arms import find_arm
 from rtt_lib.models import Precision, precision
 from rtt_lib.profile import Evaluation, Profile
 from rtt_lib.relevance.corpus import label_response
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report.token_attribution import rollout_examples
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.studies.text_runs import discriminator_folder, how_to_get_one, with_greedy_labels
+from rtt_lib.studies.discriminators import train_all
+from rtt_lib.worlds import family
 from rtt_lib.worlds.micro import discriminators as micro_training
 from rtt_lib.worlds.micro.discriminators import Variant
 from rtt_lib.worlds.text import discriminators as text_training
-from rtt_lib.worlds.text.evaluation import backend, held_out_prompts
+from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one
+from rtt_lib.worlds.text.evaluation import backend
+from rtt_lib.worlds.text.prompts import held_out_prompts
 
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
@@ -67,33 +69,32 @@ class Study:
         return found
 
 
-def study_of(profile: Profile, results: Path) -> Study:
-    return (_micro if profile.data.source == "micro" else _text)(profile, results)
+def study_of(profile: Profile) -> Study:
+    return (_text if family(profile).TRAINED_BY_A_PERSON else _micro)(profile)
 
 
-def _micro(profile: Profile, results: Path) -> Study:
+def _micro(profile: Profile) -> Study:
     variants = micro_training.variants(profile)
 
     def written() -> dict[str, Examples]:
         steps, longest = profile.policy.pretrain_steps, profile.rl.max_response_tokens
         rollouts = base_rollouts(
-            results, micro_training.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
+            micro_training.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
         )
         return {BASE_POLICY: rollout_examples(rollouts)}
 
     return Study(
         variants=variants,
-        folders={variant.name: micro_training.folder_of(results, variant) for variant in variants},
-        train=lambda: micro_training.train_all(profile, results, variants),
+        folders={variant.name: micro_training.folder_of(profile, variant) for variant in variants},
+        train=lambda: train_all(profile, variants),
         fresh=micro_training.fresh_examples,
         written=written,
         unseen={"held-out": micro_training.HELD_OUT},
     )
 
 
-def _text(profile: Profile, results: Path) -> Study:
-    taxonomy = Path(discriminator_folder(profile, find_arm("RTT-AON"), results) or "")
-    greedy = with_greedy_labels(taxonomy)
+def _text(profile: Profile) -> Study:
+    taxonomy, greedy = (discriminator_folder(profile, kind) for kind in ("taxonomy", "greedy"))
     about = {"taxonomy": (taxonomy, "taxonomy labels, as the paper"), "greedy": (greedy, "greedy labels, the baseline")}
     there = {name: (folder, words) for name, (folder, words) in about.items() if folder.is_dir()}
     if "taxonomy" not in there:
@@ -108,7 +109,7 @@ def _text(profile: Profile, results: Path) -> Study:
         folders={name: folder for name, (folder, _) in there.items()},
         train=lambda: iter(variants),
         fresh=lambda n: text_training.held_out(n, FAMILIES),
-        written=lambda: _written(profile, results),
+        written=lambda: _written(profile),
         unseen=held_out,
         precision=precision(),
     )
@@ -120,12 +121,12 @@ def _held_out_of(folder: Path) -> tuple[str, ...]:
     return tuple(read_json(metrics)["held out"]) if metrics.is_file() else ()
 
 
-def _written(profile: Profile, results: Path) -> dict[str, Examples]:
+def _written(profile: Profile) -> dict[str, Examples]:
     """The base policy's responses to held-out prompts; other models' to benchmarks, where such files are there."""
     prompts, rl = held_out_prompts(profile)[:ROLLOUT_PROMPTS], profile.rl
     settings = Evaluation((), None, ROLLOUTS_EACH, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens)
     path = generate(
-        prompts, profile.policy.model, settings, results / "discriminator" / "rollouts.jsonl", backend(profile),
+        prompts, profile.policy.model, settings, store.root() / "rollouts" / f"{profile.name}.jsonl", backend(profile),
         precision(),
     )  # fmt: skip
     return {BASE_POLICY: _label(prompts, [row for _, row in read_jsonl(path)])} | _stored(profile)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,22 +12,23 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from rtt_lib.credit import token_advantage
+from rtt_lib.relevance.annotate import taxonomy
 from rtt_lib.relevance.base import Rollouts
+from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.sources import Oracle
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.studies.runs import ensure_base
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import aon, csr
 from rtt_lib.worlds.micro.language import Language, find_world, partly_honoured, sample_prompts
-from rtt_lib.worlds.micro.policy import micro_tokenizer
+from rtt_lib.worlds.micro.policy import base_policy, micro_tokenizer
 
 # Where a profile's policy is a large model there is no micro base policy: it is then pretrained for so many steps.
 PRETRAIN_STEPS = 300
 
 
 @dataclass(frozen=True)
-class Scored:
+class Graded:
     """B responses in groups of `group_size`, each with its words, verdicts and relevance."""
 
     rollouts: Rollouts
@@ -59,7 +59,7 @@ class Scored:
 
 def score(
     prompts: Sequence[RubricPrompt], ids: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase, group_size: int
-) -> Scored:
+) -> Graded:
     """Grade responses given as token ids (EOS included where there is one); prompts[i] is response i's."""
     decoded = [token_offsets(tokenizer, row) for row in ids]
     responses, offsets = [text for text, _ in decoded], [spans for _, spans in decoded]
@@ -80,7 +80,7 @@ def score(
     for i, row in enumerate(verdicts):
         values[i, : len(row)] = torch.tensor([verdict.as_float() for verdict in row])
     words = [tokenizer.convert_ids_to_tokens(row) for row in ids]
-    return Scored(rollouts, Oracle()(rollouts), values, words, group_size)
+    return Graded(rollouts, Oracle()(rollouts), values, words, group_size)
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def sample(
     group_size: int,
     max_tokens: int,
     seed: int = 0,
-) -> Scored:
+) -> Graded:
     """`group_size` responses to each prompt at temperature 1, graded."""
     repeated = [prompt for prompt in prompts for _ in range(group_size)]
     batch = tokenizer([prompt.prompt for prompt in repeated], return_tensors="pt", padding=True)
@@ -107,16 +107,16 @@ def _until(row: list[int], eos: int) -> list[int]:
 
 
 def base_rollouts(
-    results: Path, world: str, pretrain_steps: int, prompts: int = 64, group_size: int = 8, max_tokens: int = 24
-) -> Scored:
+    world: str, pretrain_steps: int, prompts: int = 64, group_size: int = 8, max_tokens: int = 24
+) -> Graded:
     """Responses of a micro world's base policy A, which is pretrained first where no run has done so yet."""
     transformers_logging.disable_progress_bar()  # its timings would make every executed notebook different
-    folder = ensure_base(results / "runs", world, "A", pretrain_steps or PRETRAIN_STEPS)
+    folder = base_policy(world, "A", pretrain_steps or PRETRAIN_STEPS)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     return sample(model, tokenizer, sample_prompts(find_world(world), prompts, "rollouts"), group_size, max_tokens)
 
 
-def language_rollouts(world: str, prompts: int = 64, group_size: int = 8) -> Scored:
+def language_rollouts(world: str, prompts: int = 64, group_size: int = 8) -> Graded:
     """Groups of the texts that base policies are pretrained on: what a perfect one would sample, untrained."""
     tokenizer, language, rng = micro_tokenizer(), Language(), random.Random(f"language rollouts {world}")
     questions = sample_prompts(find_world(world), prompts, "rollouts")
@@ -124,3 +124,15 @@ def language_rollouts(world: str, prompts: int = 64, group_size: int = 8) -> Sco
     texts = [partly_honoured(question, find_world(world), language, rng) for question in repeated]
     ids = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts]
     return score(repeated, ids, tokenizer, group_size)
+
+
+def rollout_examples(graded: Graded) -> list[LabelledExample]:
+    """Every (criterion, response) of sampled rollouts, with the oracle's label."""
+    rollouts = graded.rollouts
+    found = []
+    for rubric, response, verdicts in zip(rollouts.criteria, rollouts.responses, rollouts.verdicts, strict=True):
+        for criterion, verdict in zip(rubric, verdicts, strict=True):
+            label = taxonomy(criterion, verdict, response)
+            if label is not None and response:
+                found.append(LabelledExample(criterion, response, label, verdict.value, "rollout"))
+    return found

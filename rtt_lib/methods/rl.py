@@ -20,6 +20,13 @@ from rtt_lib.relevance.sources import DiscriminatorSource, Noisy, Oracle, Random
 
 def train(task: Task, folder: Path) -> list[dict[str, Any]]:
     """Leaves the policy in `folder`; returns the log, one row per rollout step."""
+    trainer = trainer_of(task)
+    trainer.train(resume_from_checkpoint=last_checkpoint(task.attempt))
+    save_policy(trainer, task.tokenizer, folder)
+    return per_rollout_step(trainer.state.log_history, task.rl.minibatches)
+
+
+def trainer_of(task: Task) -> RTTGRPOTrainer:
     trainer = RTTGRPOTrainer(
         task.model,
         verifier=task.world.verifier(),
@@ -29,9 +36,7 @@ def train(task: Task, folder: Path) -> list[dict[str, Any]]:
         processing_class=task.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(task.attempt))
-    save_policy(trainer, task.tokenizer, folder)
-    return per_rollout_step(trainer.state.log_history, task.rl.minibatches)
+    return trainer
 
 
 def relevance_source(task: Task) -> RelevanceSource:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rtt_lib.analysis.rollouts import Scored, score
+from rtt_lib.analysis.rollouts import Graded, score
 from rtt_lib.credit import SCHEMES, response_advantage
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.worlds.micro.policy import micro_tokenizer
@@ -46,7 +46,7 @@ def scheme_table() -> pd.DataFrame:
 # --- a worked example ---
 
 
-def worked_example() -> Scored:
+def worked_example() -> Graded:
     """Three responses under three criteria: a local positive one, a local negative one and a global one."""
     criteria = (
         Criterion("start bako", "micro:start", {"word": "bako"}),
@@ -60,7 +60,7 @@ def worked_example() -> Scored:
     return score([prompt] * len(ids), ids, tokenizer, len(ids))
 
 
-def verdict_table(scored: Scored) -> pd.DataFrame:
+def verdict_table(scored: Graded) -> pd.DataFrame:
     """The responses of one rubric: verdicts, both response-level rewards and A_res under each."""
     columns = {"response": list(scored.rollouts.responses)}
     for k, criterion in enumerate(scored.rollouts.criteria[0]):
@@ -72,19 +72,19 @@ def verdict_table(scored: Scored) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def draw_rewards(scored: Scored) -> Figure:
+def draw_rewards(scored: Graded) -> Figure:
     """r_k = s_k p_k, one panel per criterion."""
     criteria = scored.rollouts.criteria[0]
     panels = {f"r for “{criterion.text}”": scored.rewards[:, k] for k, criterion in enumerate(criteria)}
     return _heat_maps(scored, panels, columns=1)
 
 
-def draw_advantages(scored: Scored, schemes: Sequence[str] = tuple(SCHEMES)) -> Figure:
+def draw_advantages(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> Figure:
     """A_tok of every token, one panel per scheme, on one colour scale."""
     return _heat_maps(scored, {scheme: scored.credit(scheme) for scheme in schemes}, columns=2)
 
 
-def _heat_maps(scored: Scored, panels: dict[str, Tensor], columns: int) -> Figure:
+def _heat_maps(scored: Graded, panels: dict[str, Tensor], columns: int) -> Figure:
     """panels: title -> [B, T]."""
     rows = -(-len(panels) // columns)
     batch, length = scored.mask.shape
@@ -102,7 +102,7 @@ def _heat_maps(scored: Scored, panels: dict[str, Tensor], columns: int) -> Figur
     return fig
 
 
-def _write_cells(axis: Axes, scored: Scored, values: Tensor, scale: float) -> None:
+def _write_cells(axis: Axes, scored: Graded, values: Tensor, scale: float) -> None:
     """The word and the number in every cell, white where the colour is dark; no axes."""
     for i, words in enumerate(scored.words):
         for t, word in enumerate(words):
@@ -183,7 +183,7 @@ def _draw_cube(axis: Axes, groups: np.ndarray, width: int) -> None:
 # --- real rollouts ---
 
 
-def token_table(scored: Scored, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def token_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
     """One row per token: group, response, position, word and A_tok under each scheme."""
     response, position = scored.mask.nonzero(as_tuple=True)
     columns = {
@@ -214,7 +214,7 @@ def describe_schemes(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHEME
     return pd.DataFrame(rows)
 
 
-def silence_table(scored: Scored, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def silence_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
     """Groups that the response-level reward leaves without any signal, and what each scheme still gives them.
 
     A group is silent under AON or CSR if its A_res is zero throughout.
@@ -232,7 +232,7 @@ def silence_table(scored: Scored, schemes: Sequence[str] = tuple(SCHEMES)) -> pd
     return pd.DataFrame(rows)
 
 
-def zero_variance_table(scored: Scored) -> pd.DataFrame:
+def zero_variance_table(scored: Graded) -> pd.DataFrame:
     """Per criterion family: how often there is nothing to standardise, so that the scheme gives nothing.
 
     relevance uniform in a response: `intra` is zero there; verdicts equal in a group: `relative` is zero there.

@@ -6,7 +6,6 @@ Everything here is written from a description of what that code does, in our own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,14 +14,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rtt_lib.analysis.rollouts import Scored
+from rtt_lib.analysis.rollouts import Graded
 from rtt_lib.credit import response_advantage, token_advantage
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.sources import DiscriminatorSource
-from rtt_lib.studies.runs import RunSpec, plan
-from rtt_lib.studies.text_runs import TextRunSpec
+from rtt_lib.studies.plan import plan
+from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.judge import DEFAULT_TEMPLATE, fit_response, parse_answer, read_template, render
+from rtt_lib.worlds import family
+from rtt_lib.worlds.micro.discriminators import trained, variant_named
 
 # --- D1: reshape instead of transpose ---
 
@@ -57,7 +58,7 @@ def mixing_table(correlations: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(["mean", "std", "min", "max"]).rename_axis("criteria").reset_index()
 
 
-def mixing_on_rollouts(scored: Scored) -> dict[str, float]:
+def mixing_on_rollouts(scored: Graded) -> dict[str, float]:
     """The same on real rollouts: correlation, and the share of tokens whose credit changes sign."""
     paper, released = (scored.credit(scheme)[scored.mask] for scheme in ("intra", "released"))
     both = (paper.abs() > 1e-6) & (released.abs() > 1e-6)
@@ -112,7 +113,7 @@ def smallest_survivor() -> float:
     return torch.tensor(high, dtype=torch.int32).view(torch.float32).item()
 
 
-def survival_table(predicted: Tensor, scored: Scored) -> pd.DataFrame:
+def survival_table(predicted: Tensor, scored: Graded) -> pd.DataFrame:
     """How much of a discriminator's relevance survives, on tokens that are relevant and on those that are not."""
     inside = scored.mask.unsqueeze(1).expand_as(predicted) & ~scored.verdicts.isnan().unsqueeze(-1)
     rows = []
@@ -131,11 +132,11 @@ def survival_table(predicted: Tensor, scored: Scored) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def discriminator_survival(results: Path, scored: Scored) -> pd.DataFrame:
-    """`survival_table` of the discriminator that notebook 03 trained; empty where there is none."""
-    folder = results / "discriminator" / "taxonomy"
-    if not folder.exists():
+def discriminator_survival(profile: Profile, scored: Graded) -> pd.DataFrame:
+    """`survival_table` of the discriminator that notebook 03 trained; empty where it reads another language."""
+    if family(profile).TRAINED_BY_A_PERSON:
         return pd.DataFrame(columns=["tokens", "count", "mean p", "p at least 0.5", "left after truncation"])
+    folder = trained(profile, variant_named(profile, "taxonomy"))
     return survival_table(DiscriminatorSource(Discriminator.load(folder))(scored.rollouts), scored)
 
 
@@ -300,8 +301,8 @@ ARMS = ("RL-AON", NOISE, PAPER, *RELEASED)
 PAIRS = tuple((arm, baseline) for baseline in (PAPER, "RL-AON", NOISE) for arm in (PAPER, *RELEASED) if arm != baseline)
 
 
-def released_specs(profile: Profile, results: Path) -> list[RunSpec] | list[TextRunSpec]:
+def released_specs(profile: Profile) -> list[RunSpec]:
     """The runs of the experiment `released` and, in its worlds, of the arms it is compared with."""
-    worlds = {spec.world for spec in plan(profile, ["released"], results)}
-    specs = plan(profile, ["core", "weights", "released"], results)
+    worlds = {spec.world for spec in plan(profile, ["released"])}
+    specs = plan(profile, ["core", "weights", "released"])
     return [spec for spec in specs if spec.arm.name in ARMS and spec.world in worlds]

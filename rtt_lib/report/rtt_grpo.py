@@ -20,20 +20,18 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.credit import combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
+from rtt_lib.methods.rl import relevance_source
+from rtt_lib.methods.task import Task
 from rtt_lib.models import device_for, load_causal_lm, load_tokenizer
-from rtt_lib.profile import RL, Profile
+from rtt_lib.profile import RL
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.sources import Threshold
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.studies.runs import RunSpec, base_folder
-from rtt_lib.studies.text_runs import TextRunSpec
+from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import aon, csr
-from rtt_lib.worlds.micro.language import find_world, sample_prompts
-from rtt_lib.worlds.micro.training import relevance_source
-from rtt_lib.worlds.text.evaluation import held_out_prompts, make_verifier
 
 END = "<end>"
 UP, DOWN = "0, 114, 178", "213, 94, 0"  # blue and vermilion, told apart by colour-blind readers
@@ -89,17 +87,15 @@ class Walkthrough:
         return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)
 
 
-def walkthrough(profile: Profile, spec: RunSpec | TextRunSpec, results: Path) -> Walkthrough:
+def walkthrough(spec: RunSpec) -> Walkthrough:
     """Of six fresh prompts the one whose responses by the base policy differ most, and what `spec` does to it."""
-    if isinstance(spec, RunSpec):
-        base: str | Path = base_folder(results / "runs", spec.world, spec.seed[0])
-        questions = sample_prompts(find_world(spec.world), 6, "walkthrough")
-    else:
-        base, questions = profile.policy.model, held_out_prompts(profile)[:6]
+    base, profile, verifier = spec.home.base(spec.seed), spec.profile, spec.home.verifier()
     model, tokenizer = load_policy(base)
-    verifier = make_verifier(profile, results)
-    question = telling_prompt(model, tokenizer, questions, profile.rl, verifier)
-    return Walkthrough(question, base, relevance_source(spec, model, tokenizer), profile.rl, verifier)
+    question = telling_prompt(model, tokenizer, spec.home.questions(6), profile.rl, verifier)
+    task = Task(
+        spec.arm, profile.rl, profile.compute, spec.number, spec.home, model, tokenizer, [question], spec.folder
+    )
+    return Walkthrough(question, base, relevance_source(task), profile.rl, verifier)
 
 
 def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -285,9 +281,16 @@ def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def first_of(specs: Sequence[RunSpec | TextRunSpec], arm: str) -> RunSpec | TextRunSpec:
+def first_of(specs: Sequence[RunSpec], arm: str) -> RunSpec:
     """The first planned run of an arm, to look at closely."""
     for spec in specs:
         if spec.arm.name == arm:
             return spec
     raise RTTError(f"no run of {arm} is planned: the profile's experiment `core` has to name it, with seeds and worlds")
+
+
+def policies_here(specs: Sequence[RunSpec], arms: Sequence[str]) -> dict[str, str | Path]:
+    """The base policy and the trained ones that are on this machine: policies are not published."""
+    chosen = [first_of(specs, arm) for arm in arms]
+    trained = {spec.arm.name: spec.policy for spec in chosen if Path(spec.policy, "config.json").is_file()}
+    return {"base": chosen[0].home.base(chosen[0].seed)} | trained

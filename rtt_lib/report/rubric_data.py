@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from rtt_lib.analysis.benchmarks import stored_responses
 from rtt_lib.bench.benchmarks import FILES, TITLES, benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
-from rtt_lib.report.benchmarks import stored_responses
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.schema import Criterion, RubricPrompt

@@ -1,16 +1,14 @@
-"""One look for every figure and table of the project, and the two functions that save them."""
+"""One look for every figure of the project, and the function that saves them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtt_lib.errors import RTTError
-from rtt_lib.files import write_bytes, write_text
-from rtt_lib.markdown import markdown_table
+from rtt_lib.files import write_bytes
+from rtt_lib.tables import file_stem
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by colour-blind readers too: the baselines warm, RTT with the same reward cool.
@@ -105,24 +103,4 @@ def save_figure(fig: Figure, name: str, results_dir: str | Path) -> None:
         buffer = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "rtt"}):
             fig.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
-        write_bytes(Path(results_dir) / "figures" / f"{_checked(name)}.{suffix}", buffer.getvalue())
-
-
-def save_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: int = 3) -> pd.DataFrame:
-    """Save `tables/<name>.csv` (ten digits) and `.md` (`digits` decimals); returns what the `.md` shows, for a cell.
-
-    An index that carries names becomes columns; a plain row number is left out.
-    """
-    folder = Path(results_dir) / "tables"
-    flat = frame.reset_index() if any(level is not None for level in frame.index.names) else frame
-    text = flat.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    write_text(folder / f"{_checked(name)}.csv", text)
-    write_text(folder / f"{name}.md", markdown_table(flat, digits))
-    return frame.round(digits)
-
-
-def _checked(name: str) -> str:
-    """A file's stem; tables and figures lie flat in their folders, where the site finds them."""
-    if not name or "/" in name or name.startswith("."):
-        raise RTTError(f"'{name}': a figure's or table's name is a plain file name without folder or suffix")
-    return name
+        write_bytes(Path(results_dir) / "figures" / f"{file_stem(name)}.{suffix}", buffer.getvalue())

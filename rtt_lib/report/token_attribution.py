@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from rtt_lib.analysis.rollouts import Scored
 from rtt_lib.errors import RTTError
 from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.relevance import validate
@@ -155,21 +154,6 @@ def patterns(table: pd.DataFrame) -> str:
         mean = rows["tokens right"].mean()
         lines.append(f"- {case}: every token right in **{right} of {len(rows)}** examples, {mean:.0%} of tokens.")
     return "\n".join(lines)
-
-
-# --- rollouts ---
-
-
-def rollout_examples(scored: Scored) -> list[LabelledExample]:
-    """Every (criterion, response) of sampled rollouts, with the oracle's label."""
-    rollouts = scored.rollouts
-    found = []
-    for rubric, response, verdicts in zip(rollouts.criteria, rollouts.responses, rollouts.verdicts, strict=True):
-        for criterion, verdict in zip(rubric, verdicts, strict=True):
-            label = taxonomy(criterion, verdict, response)
-            if label is not None and response:
-                found.append(LabelledExample(criterion, response, label, verdict.value, "rollout"))
-    return found
 
 
 def two_responses(examples: Sequence[LabelledExample]) -> list[LabelledExample]:

@@ -21,6 +21,8 @@ Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one f
   rtt run micro --only 06,09           two notebooks and whatever they need that is not done
   rtt run ci --set rl.steps=3          the same with one value changed
   rtt run paper-qwen3-4b --dry-run     what the full replication needs, and what is missing here
+  rtt site micro                       tables, figures and site again from the published records
+  rtt runs                             what is kept of finished runs, for all profiles together
   rtt grade ifeval OUT.jsonl --data input_data.jsonl --out VERDICTS.jsonl
   rtt attribute --criterion "No commas." --response "One, two" --html tokens.html
   rtt doctor                           what this machine can run, and the mend for each lack
@@ -42,6 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="run a profile's notebooks", description=RUN_ABOUT, formatter_class=raw))
     commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
+    site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
+    site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
+    runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
+    runs.add_argument("--prune", action="store_true", help="remove those that no profile of params/ asks for any more")
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
     doctor.add_argument("--fetch", action="store_true", help="fetch what is missing: NLTK data, SmolLM2")
     return parser
@@ -76,23 +82,23 @@ def parse_only(text: str | None) -> list[str]:
 
 
 def command_run(arguments: argparse.Namespace) -> int:
-    from rtt_lib.profile import load_profile
-    from rtt_lib.run import dry_run as plan
-    from rtt_lib.run import pipeline
+    from rtt_lib.profile import RESULTS
+    from rtt_lib.run import dry_run, pipeline
     from rtt_lib.run.state import discover
+    from rtt_lib.studies.profiles import load_profile
 
     profile = load_profile(arguments.profile, parse_overrides(arguments.overrides))
-    results = arguments.results or pipeline.RESULTS / profile.name
+    results = arguments.results or RESULTS / profile.name
     only = parse_only(arguments.only)
     notebooks = arguments.notebooks or pipeline.NOTEBOOKS
     if arguments.dry_run:
         pipeline.check_place(profile, results, notebooks)
         selected = pipeline.select(discover(notebooks), only)
         steps = pipeline.plan(profile, selected, results, pipeline.forced(selected, only) if arguments.force else [])
-        print(plan.describe(profile, steps, results, arguments.overrides, typed=arguments.profile))
+        print(dry_run.describe(profile, steps, results, arguments.overrides, typed=arguments.profile))
         return 0
     require_gpu(profile)
-    for lack in plan.missing(profile, results, typed=arguments.profile):
+    for lack in dry_run.missing(profile, typed=arguments.profile):
         complain(f"missing here: {lack}")
     try:
         site = pipeline.run(profile, results, notebooks, only=only, force=arguments.force)
@@ -103,6 +109,30 @@ def command_run(arguments: argparse.Namespace) -> int:
         complain(f"{error.filename or results}: {error.strerror or error}")  # a full disk names no file by itself
         return 1
     print(f"results: {results}\nsite:    {site}")
+    return 0
+
+
+def command_site(arguments: argparse.Namespace) -> int:
+    from rtt_lib.profile import RESULTS
+    from rtt_lib.run import pipeline
+    from rtt_lib.studies.profiles import load_profile
+
+    named = Path(arguments.results)
+    results = named if (named / "profile.yaml").is_file() else RESULTS / named
+    profile = load_profile(results / "profile.yaml")  # the parameters that made the runs
+    try:
+        site = pipeline.rebuild(profile, results)
+    except pipeline.NotebookFailed as error:
+        complain(str(error))
+        return 1
+    print(f"site: {site}")
+    return 0
+
+
+def command_runs(arguments: argparse.Namespace) -> int:
+    from rtt_lib.run import kept
+
+    print(kept.prune() if arguments.prune else kept.describe())
     return 0
 
 
@@ -134,4 +164,4 @@ def _run(words: Sequence[str]) -> int:
         from rtt_lib.run import doctor
 
         return doctor.main(fetch=parsed.fetch)
-    return command_run(parsed)
+    return {"run": command_run, "site": command_site, "runs": command_runs}[parsed.command](parsed)

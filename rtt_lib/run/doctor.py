@@ -248,7 +248,8 @@ def lacks(profile: Profile, present: Container[str], gpus: int, benchmarks: Cont
 def runnable(findings: list[Finding]) -> dict[str, list[str]]:
     """Profile -> what it lacks here, for every profile in `params/`."""
     from rtt_lib.errors import RTTError
-    from rtt_lib.profile import REPOSITORY, load_profile
+    from rtt_lib.profile import REPOSITORY
+    from rtt_lib.studies.profiles import load_profile
 
     report, present = {}, Present(findings)
     for file in sorted((REPOSITORY / "params").glob("*.yaml")):

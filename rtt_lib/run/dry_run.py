@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rtt_lib import worlds
 from rtt_lib.profile import Profile
 from rtt_lib.run import doctor
-from rtt_lib.run.pipeline import RESULTS, Step
-
-if TYPE_CHECKING:
-    from rtt_lib.studies.text_runs import TextRunSpec
+from rtt_lib.run.pipeline import Step
+from rtt_lib.studies.execute import GPUS_PER_MACHINE, command_line
+from rtt_lib.studies.plan import plan
 
 BYTES_PER_WEIGHT = 2  # bf16, as hubs have it
 OWN_BYTES = 4  # policies are trained and saved in float32
@@ -37,7 +36,7 @@ def describe(
         "Models": models(profile),
         "Data": [_data_line(profile)],
         "Machine": machine(profile),
-        "Missing here": missing(profile, results, typed) or ["nothing"],
+        "Missing here": missing(profile, typed) or ["nothing"],
     }
     blocks = [f"{profile.name}: {profile.about}"]
     blocks += [f"{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in sections.items() if lines]
@@ -58,8 +57,6 @@ def launch_commands(
     compute = profile.compute
     if not compute.policy_gpus:
         return []
-    from rtt_lib.studies import text_runs
-
     commands = []
     if compute.judge_gpus and compute.judge_model:
         commands.append(_judge_command(compute.judge_model, compute.judge_gpus, compute.judge_url))
@@ -67,11 +64,11 @@ def launch_commands(
         commands.append(f"trl vllm-serve --model {profile.policy.model}")
     results = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
     named = _as_typed(profile, typed)
-    if compute.policy_gpus > text_runs.GPUS_PER_MACHINE:
+    if compute.policy_gpus > GPUS_PER_MACHINE:
         commands.append(
             "# each of these on every machine: MACHINE_RANK is its number from 0, MAIN_IP the address of number 0"
         )
-        commands += [text_runs.command_line(named, run, results, overrides) for run in _text_runs(profile, results)]
+        commands += [command_line(spec, named.name, overrides) for spec in plan(profile)]
     changed = [word for override in overrides for word in ("--set", override)]
     return [*commands, shlex.join(["rtt", "run", named.name, "--results", str(results), *changed])]
 
@@ -81,15 +78,7 @@ def _as_typed(profile: Profile, typed: str | None) -> Profile:
     return replace(profile, name=typed or profile.name)
 
 
-def _text_runs(profile: Profile, results: Path) -> list[TextRunSpec]:
-    from rtt_lib.studies import text_runs
-
-    return text_runs.plan(profile, list(profile.experiments), results)
-
-
 def _judge_command(model: str, gpus: int, url: str | None) -> str:
-    from rtt_lib.studies.text_runs import GPUS_PER_MACHINE
-
     port = urlsplit(url or "").port or 8000
     copies = f" --data-parallel-size {gpus // GPUS_PER_MACHINE}" if gpus > GPUS_PER_MACHINE else ""
     return f"vllm serve {model} --tensor-parallel-size {min(GPUS_PER_MACHINE, gpus)}{copies} --port {port}"
@@ -115,8 +104,9 @@ def _size(model: str) -> str:
 
 def _data_line(profile: Profile) -> str:
     data = profile.data
-    where = data.path or {"micro": "made on the spot", "composed": "ships with the package"}.get(data.source, "the hub")
-    prompts = f"; {data.train_prompts} training prompts" if data.source != "micro" else ""
+    family = worlds.family(profile)
+    where = data.path or family.DATA.get(data.source, "the hub")
+    prompts = f"; {data.train_prompts} training prompts" if family.COUNTS_PROMPTS else ""
     return f"{data.source}: {where}{prompts}"
 
 
@@ -159,36 +149,25 @@ def _memory(profile: Profile) -> list[str]:
     return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
 
 
-def missing(profile: Profile, results: Path, typed: str | None = None) -> list[str]:
+def missing(profile: Profile, typed: str | None = None) -> list[str]:
     """What the profile needs and is not here, in the doctor's words."""
     lacks = doctor.lacking(profile, doctor.Present())
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     if free < disk_needed(profile):
         lacks.append(f"disk: {free:.0f} GB are free")
-    return [*lacks, *_missing_discriminators(profile, results, typed)]
+    return [*lacks, *_missing_discriminators(profile, typed)]
 
 
-def _missing_discriminators(profile: Profile, results: Path, typed: str | None) -> list[str]:
+def _missing_discriminators(profile: Profile, typed: str | None) -> list[str]:
     """Those that RL needs and nobody ships: a profile on text does not train them itself."""
-    if profile.data.source == "micro":
+    if not worlds.family(profile).TRAINED_BY_A_PERSON:
         return []
-    from rtt_lib.studies import text_runs
+    from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one, weight_files
 
-    needed = {run.discriminator: run.arm.relevance == "greedy" for run in _text_runs(profile, results)}
+    kinds = dict.fromkeys(spec.arm.discriminator for spec in plan(profile) if spec.arm.discriminator)
     return [
-        f"no discriminator in {folder}: {text_runs.how_to_get_one(_as_typed(profile, typed), greedy)}"
-        + _folder_to_give(profile, folder, greedy)
-        for folder, greedy in needed.items()
-        if folder and not text_runs.weight_files(folder)
+        f"no discriminator in {folder}: {how_to_get_one(_as_typed(profile, typed), kind == 'greedy')}"
+        for kind in kinds
+        for folder in [discriminator_folder(profile, kind)]
+        if not weight_files(folder)
     ]
-
-
-def _folder_to_give(profile: Profile, folder: str, greedy: bool) -> str:
-    """To the training command, which by itself puts a discriminator among the results under the profile's name."""
-    from rtt_lib.studies.text_runs import own_folder, with_greedy_labels
-
-    own = own_folder(profile, RESULTS / profile.name)
-    usual = with_greedy_labels(own) if greedy else own
-    if Path(folder).resolve() == usual.resolve():
-        return ""
-    return f"; give text_training the folder {folder} after the profile"

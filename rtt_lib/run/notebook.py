@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from rtt_lib.errors import RTTError
-from rtt_lib.profile import Profile, load_profile
+from rtt_lib.profile import Profile
 from rtt_lib.progress import PROGRESS_FILE, progress
+from rtt_lib.studies.profiles import load_profile
 
 _ORPHAN_PATIENCE = 60.0  # seconds
 

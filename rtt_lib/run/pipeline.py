@@ -15,23 +15,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
-from rtt_lib import files
+from rtt_lib import files, worlds
+from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.fingerprint import LIBRARY, digest, file_digest, tree_digest
+from rtt_lib.machine import cores
 from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.run import manifest
 from rtt_lib.run.state import Notebook, State, discover, profile_digest, source_digest
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-RESULTS = REPOSITORY / "results"
 
 
 class NotebookFailed(Exception):
@@ -71,30 +72,21 @@ def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str
     return digest({"source": source_digest(notebook), "upstream": upstream, **inputs})
 
 
-def inputs_of(profile: Profile, results: Path) -> dict[str, str]:
-    from rtt_lib.bench.benchmarks import benchmark_files
-
+def inputs_of(profile: Profile, records: Path | None = None) -> dict[str, str]:
+    """Digests of what every notebook depends on. records: the published runs, where only these are read."""
     found = {"profile": profile_digest(profile), "library": tree_digest(LIBRARY)}
     if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
         found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
-    if profile.data.source != "micro":  # there notebook 03 makes them; on text a person does, at any time
-        found["discriminators"] = digest(_discriminators(profile, results))
+    if given := worlds.family(profile).given_files(profile):
+        found["given"] = digest([file_digest(path) for path in given])
+    if records is not None:
+        found["records"] = file_digest(records)
     return found
-
-
-def _discriminators(profile: Profile, results: Path) -> list[str]:
-    """Digests of the weights of the discriminators that notebooks read: on taxonomy labels and on greedy ones."""
-    from rtt_lib.methods.arms import find_arm
-    from rtt_lib.studies import text_runs
-
-    taxonomy = Path(text_runs.discriminator_folder(profile, find_arm("RTT-AON"), results))
-    folders = (taxonomy, text_runs.with_greedy_labels(taxonomy))
-    return [file_digest(path) for folder in folders for path in text_runs.weight_files(str(folder))]
 
 
 def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
     """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
-    state, inputs = State(results), inputs_of(profile, results)
+    state, inputs = State(results), inputs_of(profile)
     steps: list[Step] = []
     for notebook in notebooks:
         running = [step.notebook.stem for step in steps if step.reason and step.notebook.stem in notebook.needs]
@@ -108,33 +100,79 @@ def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: S
 def run(
     profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS, only: Sequence[str] = (), force: bool = False
 ) -> Path:
-    """Run what has to run and build the site; returns the path of its index page."""
-    from rtt_lib.report.site import build_site
-
+    """Run what has to run, publish the runs in their small form, and build the site; returns its index page."""
     check_place(profile, results, notebooks_dir)
     results = results.resolve()
     selected = select(discover(notebooks_dir), only)
     with locked(results):
         _sweep(results)
-        state, inputs = State(results), inputs_of(profile, results)
+        state, inputs = State(results), inputs_of(profile)
         if not only:
             state.clear_unrecorded()
         files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
         if force:
             for notebook in forced(selected, only):
                 state.forget(notebook.stem)
-        # Of the start: hours later the checkout may be another one.
+        # Taken at the start: hours later the checkout may be another one.
         made_with = manifest.collect(profile, inputs["library"], REPOSITORY)
-        for notebook in selected:
-            wanted = fingerprint(notebook, inputs, state)
-            reason = state.lack(notebook.stem, wanted)
-            if reason is None:
-                print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
-                continue
-            files.write_json(results / "manifest.json", made_with)  # not before: of what is done it says nothing new
-            print(f"{notebook.stem}: running ({reason})", flush=True)
-            _bring_up_to_date(notebook, wanted, state, _threads(profile))
-        return build_site(results)
+
+        def about_to_run() -> None:
+            files.write_json(results / "manifest.json", made_with)  # a run that skips everything leaves the old one
+
+        ran = _run_notebooks(selected, inputs, state, _settings(profile), about_to_run)
+        if ran and profile.experiments:
+            from rtt_lib.studies import records  # slow to import
+            from rtt_lib.studies.plan import plan as runs_of
+
+            records.publish(runs_of(profile), results)
+        return _site(results)
+
+
+def rebuild(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> Path:
+    """Everything that is not published, again from what is: the notebooks on the recorded runs, and the site.
+
+    Nothing is trained but base policies and discriminators of the micro world; the manifest stays the runs' own.
+    """
+    from rtt_lib.studies.records import RECORDS_ONLY, RUNS  # slow to import
+
+    results = results.resolve()
+    if not (results / RUNS).is_file():
+        raise RTTError(f"{results / RUNS}: no recorded runs here: `rtt run {profile.name}` makes them")
+    settings = _settings(profile) | {RECORDS_ONLY: "1"}
+    with locked(results):
+        _sweep(results)
+        state = State(results)
+        state.clear_unrecorded()
+        _run_notebooks(discover(notebooks_dir), inputs_of(profile, results / RUNS), state, settings, lambda: None)
+        return _site(results)
+
+
+def _run_notebooks(
+    notebooks: Sequence[Notebook],
+    inputs: dict[str, str],
+    state: State,
+    settings: dict[str, str],
+    about_to_run: Callable[[], None],
+) -> bool:
+    """Run those that have to run, in kernels with these environment settings; did any?"""
+    ran = False
+    for notebook in notebooks:
+        wanted = fingerprint(notebook, inputs, state)
+        reason = state.lack(notebook.stem, wanted)
+        if reason is None:
+            print(f"{notebook.stem}: done and unchanged, skipped", flush=True)
+            continue
+        about_to_run()
+        print(f"{notebook.stem}: running ({reason})", flush=True)
+        _bring_up_to_date(notebook, wanted, state, settings)
+        ran = True
+    return ran
+
+
+def _site(results: Path) -> Path:
+    from rtt_lib.report.site import build_site  # slow to import
+
+    return build_site(results)
 
 
 def check_place(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> None:
@@ -160,15 +198,16 @@ def _name_in(profile_file: Path) -> str | None:
     return tree.get("name") if isinstance(tree, dict) else None
 
 
-def _threads(profile: Profile) -> int:
-    """One in the micro world, whose results must not depend on the number of cores; a language model takes all."""
-    return 1 if profile.data.source == "micro" else manifest.cores()
+def _settings(profile: Profile) -> dict[str, str]:
+    """How many threads a kernel has: in the micro world one, a language model takes all cores."""
+    threads = str(worlds.family(profile).THREADS or cores())
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
-def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, threads: int) -> None:
+def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, settings: dict[str, str]) -> None:
     state.start(notebook.stem, wanted)
     began = time.monotonic()
-    execute(notebook, state.results, threads)
+    execute(notebook, state.results, settings)
     seconds = time.monotonic() - began
     record_time(state.results, notebook.stem, seconds)
     state.finish(notebook.stem, wanted, always=[f"notebooks/{notebook.path.name}"])
@@ -215,7 +254,7 @@ def record_time(results: Path, stem: str, seconds: float) -> None:
 # --- one notebook --------------------------------------------------------------------------------------------------
 
 
-def execute(notebook: Notebook, results: Path, threads: int) -> None:
+def execute(notebook: Notebook, results: Path, settings: dict[str, str]) -> None:
     """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -234,7 +273,7 @@ def execute(notebook: Notebook, results: Path, threads: int) -> None:
                     cwd=notebook.path.parent,
                     kernel_name="python3",
                     language="python",
-                    kernel_manager_class=_kernel_manager(sidecar, threads),
+                    kernel_manager_class=_kernel_manager(sidecar, settings),
                     progress_bar={"desc": notebook.stem, "mininterval": _refresh()},
                     start_timeout=300,
                     coalesce_streams=True,
@@ -253,14 +292,13 @@ def _parameters(results: Path, cwd: Path) -> dict[str, str]:
     return {"profile_path": (shown / "profile.yaml").as_posix(), "results_dir": shown.as_posix()}
 
 
-def _kernel_manager(sidecar: Path, threads: int) -> type:
+def _kernel_manager(sidecar: Path, settings: dict[str, str]) -> type:
     """A kernel manager that starts the interpreter we run in, whatever kernels are installed for the user."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     environment = {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
+        **settings,
         "PYTHONHASHSEED": "0",  # results must not depend on the order of a set
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),

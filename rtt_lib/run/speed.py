@@ -139,46 +139,23 @@ def step(steps: int = 50) -> None:
 
 def _trainer(folder: str, beta: float) -> RTTGRPOTrainer:
     """The micro world's trainer with a learning rate of 0: both arms answer with the same text at every step."""
-    from datasets import Dataset
-    from transformers import LlamaForCausalLM, PrinterCallback
+    from transformers import LlamaForCausalLM
 
     from rtt_lib.methods.arms import find_arm
-    from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer, rubric_dataset
-    from rtt_lib.profile import RL
-    from rtt_lib.relevance.sources import Oracle
-    from rtt_lib.studies.runs import RunSpec
-    from rtt_lib.verify.batch import Verifier
-    from rtt_lib.worlds.micro.language import find_world, sample_prompts
+    from rtt_lib.methods.rl import trainer_of
+    from rtt_lib.methods.task import Task
+    from rtt_lib.profile import RL, Data, Discriminator, Policy, Profile
+    from rtt_lib.worlds import open_world
     from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
-    from rtt_lib.worlds.micro.training import rl_config
 
-    spec = RunSpec(
-        replace(find_arm("RTT-CSR oracle"), beta=beta),
-        "L",
-        "A0",
-        RL(
-            steps=64,
-            prompts_per_step=16,
-            learning_rate=0.0,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=0,
-            max_response_tokens=24,
-        ),
-        pretrain_steps=0,
-        evaluation_prompts=0,
-    )
+    sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_response_tokens": 24}
+    rl = RL(steps=64, prompts_per_step=16, learning_rate=0.0, **sampling)
+    profile = Profile("speed", "", Data("micro"), Policy("micro"), Discriminator("micro"), rl)
     torch.manual_seed(0)
-    tokenizer = micro_tokenizer()
-    trainer = RTTGRPOTrainer(
-        LlamaForCausalLM(micro_config(len(tokenizer))),
-        verifier=Verifier(),
-        relevance=Oracle(),
-        args=rl_config(spec, Path(folder)),
-        train_dataset=Dataset.from_list(rubric_dataset(sample_prompts(find_world("L"), 1024, 0), conversational=False)),
-        processing_class=tokenizer,
-    )
-    trainer.remove_callback(PrinterCallback)
+    tokenizer, world = micro_tokenizer(), open_world(profile, "L")
+    model, arm = LlamaForCausalLM(micro_config(len(tokenizer))), replace(find_arm("RTT-CSR oracle"), beta=beta)
+    prompts, _ = world.prompts(0, tokenizer)
+    trainer = trainer_of(Task(arm, rl, profile.compute, 0, world, model, tokenizer, prompts, Path(folder)))
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1
     trainer.batches = iter(trainer.get_train_dataloader())

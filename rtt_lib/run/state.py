@@ -17,7 +17,10 @@ from rtt_lib.fingerprint import digest, file_digest, files_below
 from rtt_lib.profile import REPOSITORY, Profile
 
 # What the pipeline itself writes at the top of a results folder; everything else there is some notebook's output.
-OWN_FILES = {"state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"}
+OWN_FILES = {
+    *("state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"),
+    *("runs.jsonl.gz", "curves.csv.xz"),
+}
 # Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
 DRAWN = ("tables/", "figures/")
 # What a run can resume from.

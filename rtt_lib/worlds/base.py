@@ -1,8 +1,18 @@
 """What a method needs to know of the place where it is tried. `rtt_lib.worlds` has the list of places.
 
 A *world* has prompts, a base policy, a verifier and an evaluation. Methods know this protocol and no world; worlds
-know no method. A family of worlds is a package with three functions: `check(profile, require)`, `names(experiment)`
-and `open_world(profile, name)`, which gives one of these.
+know no method. A family of worlds is a package with
+
+    check(profile, require)         what it asks of a profile
+    names(profile, experiment)      the worlds of an experiment
+    open_world(profile, name)       one of these
+    given_files(profile)            files that a person may replace at any time
+    kept_folders(profile)           folders of the store that it asks for, beside those of its runs
+    THREADS                         of a run; None: its share of the machine's cores
+    DATA, COUNTS_PROMPTS            what a dry run says of its data
+    CONSTRUCTED                     data sources for whose prompts rules write responses
+    EQUAL_RUBRICS                   every rubric has the same number of criteria
+    TRAINED_BY_A_PERSON             its discriminators, and not by notebook 03
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from rtt_lib.worlds.micro.world import MicroWorld
 
 MODEL = "micro"
+THREADS = 1  # of a run: results must not depend on the number of cores
+DATA = {"micro": "made on the spot"}
+COUNTS_PROMPTS = False  # data.train_prompts has no effect
 CONSTRUCTED = ("micro",)  # rules write responses to its prompts
 TRAINED_BY_A_PERSON = False  # its discriminators, and not by notebook 03
 EQUAL_RUBRICS = True  # every rubric has the same number of criteria
@@ -48,6 +52,28 @@ def check(profile: Profile, require: Require) -> None:
         require(bool(experiment.worlds), place, f"name at least one of {known}")
         for world in experiment.worlds:
             require(world in TRAINED_IN, place, f"'{world}' is not one of {known}")
+
+
+def given_files(profile: Profile) -> list[Path]:
+    """What a person may replace at any time: nothing, all is made on the spot."""
+    return []
+
+
+def kept_folders(profile: Profile) -> set[Path]:
+    """Of the store: base policies and discriminators."""
+    from rtt_lib import store
+    from rtt_lib.worlds.micro import discriminators
+    from rtt_lib.worlds.micro.policy import base_fingerprint
+
+    bases = {(discriminators.BACKBONE_WORLD, discriminators.BACKBONE_BASE)} | {
+        (world, seed[0])
+        for experiment in profile.experiments.values()
+        for world in experiment.worlds
+        for seed in experiment.seeds
+    }
+    steps = profile.policy.pretrain_steps
+    found = {store.folder_of("bases", base_fingerprint(*base, steps)) for base in bases}
+    return found | {discriminators.folder_of(profile, variant) for variant in discriminators.variants(profile)}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rtt_lib.worlds.base import Require
     from rtt_lib.worlds.text.world import TextWorld
 
+THREADS = None  # of a run: its share of the cores
+DATA = {"composed": "ships with the package"}
+COUNTS_PROMPTS = True
 CONSTRUCTED = ("composed",)  # for these prompts rules write responses and labels
 TRAINED_BY_A_PERSON = True  # its discriminators, and not by notebook 03
 EQUAL_RUBRICS = False
@@ -47,6 +50,20 @@ def check(profile: Profile, require: Require) -> None:
         )
         for seed in experiment.seeds:
             require(seed[0] == "A", f"{place}.seeds", f"'{seed}': only the micro policy has more than one base model")
+
+
+def given_files(profile: Profile) -> list[Path]:
+    """What a person may replace at any time: the weights of the discriminators."""
+    from rtt_lib.worlds.text.checkpoints import discriminator_folder, weight_files
+
+    return [file for kind in ("taxonomy", "greedy") for file in weight_files(discriminator_folder(profile, kind))]
+
+
+def kept_folders(profile: Profile) -> set[Path]:
+    """Of the store: the places of discriminators that a person trains."""
+    from rtt_lib.worlds.text.checkpoints import own_folder, with_greedy_labels
+
+    return {own_folder(profile), with_greedy_labels(own_folder(profile))}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from accelerate import PartialState
 
 from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.fingerprint import file_digest
-from rtt_lib.markdown import markdown_table
 from rtt_lib.models import on_gpu
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
@@ -32,6 +31,7 @@ from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_d
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
+from rtt_lib.tables import markdown_table
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
 STAMP = "trained.json"  # in the folder: what its weights were trained with
