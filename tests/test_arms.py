@@ -12,10 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from rtt_lib.methods.arms import ARMS
-from rtt_lib.profile import load_profile
+from rtt_lib.errors import RTTError
+from rtt_lib.methods import dpo, rl, sft
+from rtt_lib.methods.arms import ARMS, find_arm
+from rtt_lib.methods.task import Task
 from rtt_lib.relevance.annotate import taxonomy
 from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.relevance.shipped import SHIPPED
 from rtt_lib.relevance.sources import (
     Annotated,
     Counterfactual,
@@ -26,13 +29,12 @@ from rtt_lib.relevance.sources import (
     Uniform,
 )
 from rtt_lib.rubrics.compose import compose, default_tasks
-from rtt_lib.studies import runs
-from rtt_lib.studies.text_runs import SHIPPED, spec_of
+from rtt_lib.studies import execute
+from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify import verify
-from rtt_lib.worlds.micro import evaluation as bench_micro
-from rtt_lib.worlds.micro import training as micro_run
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
-from rtt_lib.worlds.text import training as text_run
+from rtt_lib.worlds.micro.world import MicroWorld
 
 RL = replace(load_profile("paper-qwen3-4b").rl, steps=1, prompts_per_step=4)
 
@@ -100,21 +102,28 @@ def made(monkeypatch):
         seen.update(arguments)
         raise Stop
 
-    for module in (micro_run, text_run):
-        monkeypatch.setattr(module, "RTTGRPOTrainer", trainer)
+    monkeypatch.setattr(rl, "RTTGRPOTrainer", trainer)
     monkeypatch.setattr(Discriminator, "load", staticmethod(Path))
+    monkeypatch.setattr(MicroWorld, "discriminator", lambda self, kind: Path(kind))
     return seen
 
 
-def start_micro(arm: str, folder: Path, rl=RL) -> None:
-    place = runs._discriminator_folder(ARMS[arm], folder)
-    micro_run.train(None, None, runs.RunSpec(ARMS[arm], "L", "A3", rl, 1, 1, place), folder)
-
-
-def start_text(arm: str, folder: Path, rl=RL) -> None:
-    spec = spec_of(replace(load_profile("smol-cpu"), rl=rl), arm, "A3", folder)
+def task_of(profile, world: str, arm: str, folder: Path) -> Task:
+    spec = RunSpec(ARMS[arm], world, "A3", profile)
     model, tokenizer = SimpleNamespace(num_parameters=lambda: 1), SimpleNamespace(chat_template=None)
-    text_run.train_rl(text_run.Setting(spec, model, tokenizer, compose(default_tasks(), 4, 0), folder, folder), folder)
+    if world == "composed":
+        prompts = compose(default_tasks(), 4, 0)
+    else:
+        prompts, _ = spec.home.prompts(spec.number, tokenizer)
+    return Task(spec.arm, profile.rl, profile.compute, 3, spec.home, model, tokenizer, prompts, folder)
+
+
+def start_micro(arm: str, folder: Path, rl=RL) -> Task:
+    return task_of(replace(load_profile("ci"), rl=rl), "L", arm, folder)
+
+
+def start_text(arm: str, folder: Path, rl=RL) -> Task:
+    return task_of(replace(load_profile("smol-cpu"), rl=rl), "composed", arm, folder)
 
 
 def described(source) -> str | None:
@@ -158,7 +167,7 @@ def test_every_arm_trains_with_what_its_name_says(made, tmp_path, start):
     for arm in ARMS.values():
         if arm.trainer == "rtt-grpo":
             with pytest.raises(Stop):
-                start(arm.name, tmp_path)
+                rl.train(start(arm.name, tmp_path), tmp_path)
             found[arm.name] = row(made)
     assert found == TABLE
 
@@ -167,7 +176,7 @@ def test_every_arm_trains_with_what_its_name_says(made, tmp_path, start):
 def test_what_all_arms_share_comes_from_the_profile(made, tmp_path, start):
     for arm, beta in (("RTT-AON", 0.3), ("RTT-AON beta 0.75", 0.75), ("RL-CSR", 0)):
         with pytest.raises(Stop):
-            start(arm, tmp_path, replace(RL, beta=0.3))
+            rl.train(start(arm, tmp_path, replace(RL, beta=0.3)), tmp_path)
         assert made["args"].token_beta == beta
     args = made["args"]
     assert (args.epsilon, args.epsilon_high) == (0.2, 0.27)
@@ -178,22 +187,22 @@ def test_what_all_arms_share_comes_from_the_profile(made, tmp_path, start):
     assert one_update == 4 * 8 / 2 and args.generation_batch_size == 4 * 8
 
 
-@pytest.mark.parametrize("arm", ["SFT", "DPO"])
-def test_in_the_micro_world_responses_by_rule_are_learned_and_preferred(tmp_path, monkeypatch, arm):
+@pytest.mark.parametrize(("arm", "method"), [("SFT", sft), ("DPO", dpo)])
+def test_in_the_micro_world_responses_by_rule_are_learned_and_preferred(tmp_path, monkeypatch, arm, method):
     seen = {}
 
-    def trainer(model, tokenizer, rows, output, **settings):
-        seen.update(settings, rows=rows)
-        return []
+    def trainer(model, args, train_dataset, processing_class):
+        seen.update(args=args, rows=list(train_dataset))
+        raise Stop
 
-    def respond(model, tokenizer, prompts, max_tokens, greedy):
-        assert not greedy
-        return [f"own response to {prompt}" for prompt in prompts], [False] * len(prompts)
+    def own(self, prompts, *rest):
+        return [f"own response to {prompt.prompt}" for prompt in prompts]
 
-    monkeypatch.setattr(micro_run, f"train_{arm.lower()}", trainer)
-    monkeypatch.setattr(bench_micro, "respond", respond)
-    start_micro(arm, tmp_path, replace(RL, steps=3, prompts_per_step=8, minibatches=4))
-    assert (seen["max_steps"], seen["per_device_train_batch_size"]) == (3 * 4, 8 / 4)
+    monkeypatch.setattr(method, f"{arm}Trainer", trainer)
+    monkeypatch.setattr(MicroWorld, "own_responses", own)
+    with pytest.raises(Stop):
+        method.train(start_micro(arm, tmp_path, replace(RL, steps=3, prompts_per_step=8, minibatches=4)), tmp_path)
+    assert (seen["args"].max_steps, seen["args"].per_device_train_batch_size) == (3 * 4, 8 / 4)
     prompts = sample_prompts(find_world("L"), 3 * 8, "train 3")
     assert [row["prompt"] for row in seen["rows"]] == [prompt.prompt for prompt in prompts]
     for row, prompt in zip(seen["rows"], prompts, strict=True):
@@ -202,6 +211,14 @@ def test_in_the_micro_world_responses_by_rule_are_learned_and_preferred(tmp_path
         assert arm == "SFT" or row["rejected"] == f" own response to {prompt.prompt}"
 
 
-def test_the_base_is_not_trained(tmp_path):
-    assert micro_run.train(None, None, runs.RunSpec(ARMS["base"], "L", "A3", RL, 1, 1), tmp_path) == []
+def test_the_base_is_not_trained(empty_store):
+    spec = RunSpec(ARMS["base"], "L", "A3", replace(load_profile("ci"), rl=RL))
+    execute.train(spec)
+    assert not spec.trained and not (spec.folder / "policy").exists() and execute.is_trained(spec)
     assert [arm.name for arm in ARMS.values() if arm.trainer != "rtt-grpo"] == ["base", "SFT", "DPO"]
+
+
+def test_an_unknown_arm_is_named_with_the_choices():
+    with pytest.raises(RTTError, match="unknown arm 'RTT': choose among base, SFT"):
+        find_arm("RTT")
+    assert all(name == arm.name for name, arm in ARMS.items())

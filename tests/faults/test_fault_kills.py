@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import work
@@ -23,7 +24,6 @@ from test_generate import save_model
 from test_pipeline import House
 
 from rtt_lib.run import pipeline
-from rtt_lib.studies import runs
 
 KILLS = 20
 LABEL = json.dumps({"type": "partial relevant", "segments": ["response"]})
@@ -69,12 +69,11 @@ def files_of_responses(folder):
 
 @sized("kills", 2, KILLS)
 def test_reinforcement_learning(tmp_path, kills):
-    runs.ensure_base(tmp_path / "base", "L", "A", work.SPEC.pretrain_steps)
-    place = work.SPEC.place
-    names = [f"{place}/{name}" for name in ("result.json", "log.csv", "policy/model.safetensors")]
-    train = partial(work.policy, tmp_path / "base")
+    spec = work.SPEC
+    evaluation = Path("evaluations", spec.fingerprint, "result.json")
+    names = [f"runs/{spec.training_fingerprint}/{name}" for name in (evaluation, "log.csv", "policy/model.safetensors")]
     assert (
-        storm(train, tmp_path, lambda folder: files_of(folder, *names), kills).in_the_middle or kills < KILLS
+        storm(work.policy, tmp_path, lambda folder: files_of(folder, *names), kills).in_the_middle or kills < KILLS
     )  # two kills can both miss
 
 

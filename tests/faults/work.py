@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +16,24 @@ from rtt_lib.files import write_json
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.relevance.discriminator import train_discriminator
 from rtt_lib.relevance.llm_annotate import annotate_many
-from rtt_lib.studies import runs
+from rtt_lib.store import STORE
+from rtt_lib.studies import execute
+from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.judge import Judge
-from rtt_lib.worlds.micro import training as micro_run
 from rtt_lib.worlds.micro.corpus import micro_examples
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.micro.world import MicroWorld
 
 CASES = [(f"Criterion {n}", "Prompt", f"a response {n}") for n in range(60)]
 RL = profile.RL(
     steps=12, prompts_per_step=2, group_size=2, learning_rate=1e-3, warmup_steps=1,
     temperature=1.0, top_p=1.0, top_k=0, max_response_tokens=8,
 )  # fmt: skip
-SPEC = runs.RunSpec(find_arm("RTT-CSR oracle"), "L", "A0", RL, pretrain_steps=2, evaluation_prompts=16)
+PROFILE = profile.Profile(
+    "storm", "", profile.Data("micro"), profile.Policy("micro", 2), profile.Discriminator("micro"), RL,
+    evaluation=profile.Evaluation(prompts=16),
+)  # fmt: skip
+SPEC = RunSpec(find_arm("RTT-CSR oracle"), "L", "A0", PROFILE)
 DISCRIMINATOR = profile.Discriminator(
     model="micro", epochs=1, learning_rate=1e-2, micro_batch=16, global_batch=32, max_length=64
 )
@@ -50,16 +57,12 @@ def responses(model: Path, folder: Path) -> None:
     generate(prompts, model, settings, folder / "responses.jsonl", batch_size=2)
 
 
-def policy(base: Path, folder: Path) -> None:
-    """An RL run with a checkpoint every second rollout, from the base policy in `base`."""
+def policy(folder: Path) -> None:
+    """An RL run with a checkpoint every second rollout, in a store of its own."""
     torch.set_num_threads(1)
-    micro_run.ROLLOUTS_PER_CHECKPOINT = 2
-    place = runs.base_folder(folder, SPEC.world, SPEC.seed[0])
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(runs.base_folder(base, SPEC.world, SPEC.seed[0]))
-    if not runs.is_done(SPEC, folder):
-        runs.run(SPEC, folder)
+    os.environ[STORE] = str(folder)
+    MicroWorld.checkpoint_every = 2
+    execute.run(SPEC)
 
 
 def discriminator(folder: Path) -> None:

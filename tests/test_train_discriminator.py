@@ -3,20 +3,21 @@
 from pathlib import Path
 
 import yaml
-from test_text_run import SETTINGS
+from test_text_world import SETTINGS
 from toys import byte_tokenizer, tiny
 
 from rtt_lib.analysis import discriminator_study as studies
 from rtt_lib.files import read_json
-from rtt_lib.profile import load_profile
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.run import train_discriminator
 from rtt_lib.schema import Criterion
+from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.text import discriminators as text_training
 
 
-def test_a_profile_trains_its_own_on_composed_prompts(tmp_path):
+def test_a_profile_trains_its_own_on_composed_prompts(empty_store, tmp_path):
     parts = tiny("llama", byte_tokenizer(), DEFAULT_TEMPLATE, window=2048)
     parts.model.save_pretrained(tmp_path / "base")
     parts.tokenizer.save_pretrained(tmp_path / "base")
@@ -26,8 +27,8 @@ def test_a_profile_trains_its_own_on_composed_prompts(tmp_path):
         "discriminator": {"model": str(tmp_path / "base"), "samples": 60, "max_length": 512, **training},
     }
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
-    folder = tmp_path / "results" / "discriminator" / "base"
-    assert text_training.main([str(tmp_path / "toy.yaml"), str(folder), "--test", "40", "--longest", "300"]) == 0
+    folder = empty_store / "discriminators" / "base"
+    assert train_discriminator.main([str(tmp_path / "toy.yaml"), "--test", "40", "--longest", "300"]) == 0
     for place in (folder, folder / "adapter"):  # the merged one, and a few MB that go on the base
         relevance = Discriminator.load(place).attribute("No comma.", "Well, well.")
         assert all(0 <= token.relevance <= 1 for token in relevance)
@@ -35,7 +36,7 @@ def test_a_profile_trains_its_own_on_composed_prompts(tmp_path):
         assert tuple(metrics["held out"]) == text_training.HELD_OUT and metrics["labels"] is None
         assert read_json(place / "training.json")["examples"] <= 60
     assert {row["group"] for row in metrics["tables"]["held-out families"]} == set(text_training.HELD_OUT)
-    study = studies.study_of(load_profile(tmp_path / "toy.yaml"), tmp_path / "results")  # notebook 03 finds it there
+    study = studies.study_of(load_profile(tmp_path / "toy.yaml"))  # notebook 03 finds it there
     assert study.folders["taxonomy"] == folder and study.unseen["taxonomy"] == text_training.HELD_OUT
 
 
@@ -50,5 +51,10 @@ def test_held_out_prompts_are_held_out_with_all_their_examples():
 
 
 def test_without_labels_the_mend_is_named(capsys, tmp_path):
-    assert text_training.main(["paper-qwen3-4b", str(Path(tmp_path, "d"))]) == 2
-    assert "llm_corpus paper-qwen3-4b LABELS.jsonl" in capsys.readouterr().err
+    assert train_discriminator.main(["paper-qwen3-4b", str(Path(tmp_path, "d"))]) == 2
+    assert "make_labels paper-qwen3-4b LABELS.jsonl" in capsys.readouterr().err
+
+
+def test_a_micro_profile_needs_no_such_training(capsys):
+    assert train_discriminator.main(["ci"]) == 2
+    assert "notebook 03 trains its discriminators" in capsys.readouterr().err
