@@ -11,18 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.analysis.published import table2
+from rtt_lib.analysis import benchmarks as tables
+from rtt_lib.analysis.published import table1, table2
+from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_jsonl
-from rtt_lib.profile import load_profile
-from rtt_lib.report import benchmarks as tables
+from rtt_lib.methods.arms import find_arm
 from rtt_lib.rubrics.sources import load_prompts
 from rtt_lib.schema import Criterion
+from rtt_lib.studies import execute
+from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.records import collect_responses
+from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify import answers, check
 from rtt_lib.verify.answers import NO_ANSWER, final_expression, stated_letter
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.judge import Judge
 from rtt_lib.worlds.text import evaluation as text
+from rtt_lib.worlds.text import prompts as text_prompts
 
 # --- multiple choice ---
 
@@ -393,7 +399,7 @@ def test_scores_of_questions(data):
     profile = load_profile("ci")
     names = ("math500", "gpqa", "mmlu-pro", "advancedif")
     profile = replace(profile, evaluation=replace(profile.evaluation, benchmarks=names))
-    prompts, missing = text.benchmark_prompts(profile)
+    prompts, missing = text_prompts.benchmark_prompts(profile)
     assert list(prompts) == list(names) and not missing
     replies = [r"\boxed{2}", "I do not know"]
     rows = [{"id": p.id, "prompt": p.prompt, "response": r} for p, r in zip(prompts["math500"], replies, strict=True)]
@@ -404,9 +410,7 @@ def test_scores_of_questions(data):
     assert "accuracy" not in text.grade(prompts["advancedif"], rows, Verifier())
 
 
-def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
-    from rtt_lib.studies.text_runs import TextRunSpec, find_arm
-
+def test_the_evaluation_writes_accuracies(data, empty_store, tmp_path, monkeypatch):
     profile = load_profile("ci")
     evaluation = replace(profile.evaluation, benchmarks=("math500", "gpqa"), prompts=None)
     profile = replace(profile, evaluation=evaluation, data=replace(profile.data, source="composed", path=None))
@@ -414,7 +418,7 @@ def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
     for name in ("config.json", "model.safetensors"):  # a name is not enough: their content is in the record
         (tmp_path / "model" / name).write_text("{}")
     profile = replace(profile, policy=replace(profile.policy, model=str(tmp_path / "model")))
-    spec = TextRunSpec(find_arm("base"), "A0", profile)
+    spec = RunSpec(find_arm("base"), "composed", "A0", profile)
 
     def respond(prompts, model, settings, out, *rest) -> Path:
         replies = [right(p) if p.source == "math" else "Hmm." for p in prompts]
@@ -422,13 +426,14 @@ def test_the_evaluation_writes_accuracies(data, tmp_path, monkeypatch):
         return write_jsonl(out, [row | {"tokens": 1, "truncated": False} for row in rows])
 
     monkeypatch.setattr(text, "generate", respond)
-    monkeypatch.setattr(text, "HELD_OUT_PROMPTS", 3)
-    text.evaluate(spec, tmp_path / "results")
-    record = read_json(tmp_path / "results" / "runs" / spec.place / "result.json")
+    monkeypatch.setattr(text_prompts, "HELD_OUT_PROMPTS", 3)
+    execute.evaluate(spec)
+    collect_responses(spec, tmp_path / "results")
+    record = read_json(spec.evaluation / "result.json")
     scores = {name: (each["accuracy"], each["unanswered"]) for name, each in record["benchmarks"].items()}
     assert scores == {"math500": (1.0, 0.0), "gpqa": (0.0, 1.0)}
     assert record["out_of_domain"]["satisfied"] == 1 / 2
-    graded = tables.graded_table(tmp_path / "results", tables.benchmark_files(profile))
+    graded = tables.graded_table(tmp_path / "results", benchmark_files(profile))
     assert dict(zip(graded["benchmark"], graded["accuracy"], strict=True)) == {"math500": 1.0, "gpqa": 0.0}
 
 
@@ -437,7 +442,7 @@ def test_table_2_by_hand(data, tmp_path):
     store(results, "base", "gpqa", data, lambda p: right(p) if p.id == "rec0" else "No idea.")
     store(results, "RTT-AON", "gpqa", data, right)
     store(results, "RTT-AON", "math500", data, right)
-    files = tables.benchmark_files(load_profile("ci"))
+    files = benchmark_files(load_profile("ci"))
     graded = tables.graded_table(results, files)
     assert len(graded) == 3 and set(graded["level"]) == {"prompt"} and (graded["note"] == "").all()
     found = graded.set_index(["arm", "benchmark"])
@@ -452,7 +457,7 @@ def test_table_2_by_hand(data, tmp_path):
     assert ours.loc["base A0", "GPQA"].startswith("33.3 [") and ours["MMLU-Pro"].isna().all()
     assert ours.loc["base A0", "GPQA no answer"] == pytest.approx(200 / 3)
     assert len(frame) == 2 + len(table2()) and frame.iloc[2]["GPQA"] == f"{table2().iloc[0]['GPQA']:.2f}"
-    assert len(tables.beside_the_paper(graded)) == len(tables.table1())
+    assert len(tables.beside_the_paper(graded)) == len(table1())
 
 
 def test_a_benchmark_that_is_not_here_is_left_out_with_its_reason(data, tmp_path):
@@ -473,7 +478,7 @@ def test_other_options_than_the_ones_asked_are_an_error(data, tmp_path):
     rows[1]["prompt"] = rows[1]["prompt"].replace("A. ", "B. ")
     write_jsonl(tmp_path / "responses" / "base" / "A0" / "gpqa.jsonl", rows)
     with pytest.raises(RTTError, match=r"gpqa\.jsonl:2: the benchmark's data here have no such prompt: 'rec1'"):
-        tables.graded_table(tmp_path, tables.benchmark_files(load_profile("ci")))
+        tables.graded_table(tmp_path, benchmark_files(load_profile("ci")))
 
 
 class Yes(Judge):
@@ -486,7 +491,7 @@ class Yes(Judge):
 
 def test_advancedif_needs_a_judge_and_says_so(data, tmp_path):
     store(tmp_path, "base", "advancedif", data, lambda p: "Hello.")
-    files = tables.benchmark_files(load_profile("ci"))
+    files = benchmark_files(load_profile("ci"))
     graded = tables.graded_table(tmp_path, files)
     assert graded["accuracy"].isna().all() and (graded["undecided"] == 1).all()
     assert "AdvancedIF is not graded: its criteria need a judge" in tables.stored_sentence(graded)

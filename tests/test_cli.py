@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from test_pipeline import write_notebook
 
+from rtt_lib import store
 from rtt_lib.errors import RTTError
-from rtt_lib.profile import load_profile
 from rtt_lib.run import cli, pipeline
 from rtt_lib.run import dry_run as plan
 from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing, weights
-from rtt_lib.run.pipeline import RESULTS
+from rtt_lib.studies.profiles import load_profile
 
 PROFILE = """\
 name: tiny
@@ -161,14 +161,14 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
     assert judge.endswith("--port 8001")
     assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
     assert all(command.startswith("accelerate launch --num_processes 32 ") for command in training)
-    assert all(command.endswith("--results results/paper-qwen3-4b --set rl.steps=7") for command in training)
+    assert all(command.endswith(" hir16k A0 --set rl.steps=7") for command in training)
     for part in (
         judge,
         *training,
         "Qwen/Qwen3-4B-Instruct-2507 (8.0 GB)",
         "hir16k",
         "Missing here",
-        f"no discriminator in {results}/discriminator/Qwen3-4B-Base: name a folder with one",
+        f"no discriminator in {store.root()}/discriminators/Qwen3-4B-Base: name a folder with one",
         "32 for the policy",
     ):
         assert part in text
@@ -179,10 +179,8 @@ def test_a_profile_given_as_a_path_is_named_so_in_commands():
     profile, results = load_profile("paper-qwen3-4b"), Path("elsewhere")
     *_, training, last = launch_commands(profile, results, typed="../mine.yaml")
     assert last == "rtt run ../mine.yaml --results elsewhere" and " ../mine.yaml " in training
-    lack, *_ = [line for line in missing(profile, results, "../mine.yaml") if "no discriminator" in line]
-    assert "llm_corpus ../mine.yaml" in lack
-    assert lack.endswith("give text_training the folder elsewhere/discriminator/Qwen3-4B-Base after the profile")
-    assert "give text_training" not in " ".join(missing(profile, RESULTS / profile.name))
+    lack, *_ = [line for line in missing(profile, "../mine.yaml") if "no discriminator" in line]
+    assert "make_labels ../mine.yaml" in lack and "train_discriminator ../mine.yaml" in lack
 
 
 def test_one_machine_starts_its_trainings_itself():

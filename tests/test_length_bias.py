@@ -10,10 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.analysis.length_bias import SCENARIOS, simulate
-from rtt_lib.credit import token_advantage
-from rtt_lib.report.group_partitioning import worked_example
-from rtt_lib.report.length_bias import (
+from rtt_lib.analysis.length_bias import (
+    SCENARIOS,
     analytic,
     bias_table,
     check_derivation,
@@ -24,10 +22,13 @@ from rtt_lib.report.length_bias import (
     pooled_variance,
     share_of,
     shortest_table,
+    simulate,
     simulation_table,
     split,
     spread_of_advantage,
 )
+from rtt_lib.credit import token_advantage
+from rtt_lib.report.group_partitioning import worked_example
 
 rewards = st.floats(-1, 1, allow_subnormal=False)
 groups = st.lists(st.lists(rewards, min_size=1, max_size=30), min_size=2, max_size=8)

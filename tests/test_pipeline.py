@@ -19,11 +19,12 @@ import nbformat
 import pytest
 
 from rtt_lib.errors import RTTError
-from rtt_lib.profile import load_profile
+from rtt_lib.fingerprint import tree_digest
 from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.run import manifest, notebook, pipeline
 from rtt_lib.run.notebook import open_notebook, progress
-from rtt_lib.run.state import State, discover, library_digest, profile_digest, snapshot
+from rtt_lib.run.state import State, discover, profile_digest, snapshot
+from rtt_lib.studies.profiles import load_profile
 
 PROFILE = """\
 name: tiny
@@ -103,7 +104,7 @@ def house(tmp_path, monkeypatch):
         house = House(tmp_path, list(stems))
         monkeypatch.setenv("RTT_TEST_LOG", str(house.log))
         # Somebody may be editing the library while the tests run.
-        monkeypatch.setattr(pipeline, "library_digest", lambda: "library")
+        monkeypatch.setattr(pipeline, "tree_digest", lambda folder: "library")
         return house
 
     return build
@@ -138,25 +139,25 @@ def test_a_change_in_profile_data_or_library_is_a_change_of_inputs(tmp_path):
     assert profile_digest(local) != first
     (tmp_path / "package" / "__pycache__").mkdir(parents=True)
     (tmp_path / "package" / "template.txt").write_text("a")
-    first = library_digest(tmp_path / "package")
+    first = tree_digest(tmp_path / "package")
     (tmp_path / "package" / "__pycache__" / "x.pyc").write_text("compiled")
-    assert library_digest(tmp_path / "package") == first
+    assert tree_digest(tmp_path / "package") == first
     (tmp_path / "package" / "template.txt").write_text("b")
-    assert library_digest(tmp_path / "package") != first
+    assert tree_digest(tmp_path / "package") != first
 
 
 @pytest.mark.parametrize("name", ["mine", "mine-greedy"])
-def test_a_discriminator_trained_anew_is_a_change_of_inputs(tmp_path, name):
+def test_a_discriminator_trained_anew_is_a_change_of_inputs(empty_store, tmp_path, name):
     changed = {"data.source": "composed", "policy.model": "m", "discriminator.model": "owner/mine"}
     (tmp_path / "tiny.yaml").write_text(PROFILE)
     profile = load_profile(tmp_path / "tiny.yaml", changed)
-    weights = tmp_path / "discriminator" / name / "model.safetensors"
+    weights = empty_store / "discriminators" / name / "model.safetensors"
     weights.parent.mkdir(parents=True)
-    seen = [pipeline.inputs_of(profile, tmp_path)]
+    seen = [pipeline.inputs_of(profile)]
     for content in ("first", "second"):
         weights.write_text(content)
-        seen.append(pipeline.inputs_of(profile, tmp_path))
-    assert seen[0] != seen[1] != seen[2] and pipeline.inputs_of(profile, tmp_path) == seen[2]
+        seen.append(pipeline.inputs_of(profile))
+    assert seen[0] != seen[1] != seen[2] and pipeline.inputs_of(profile) == seen[2]
 
 
 def test_only_brings_what_it_needs_and_force_redoes_only_that(house):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import plain
-from rtt_lib.profile import BENCHMARKS, REPOSITORY, WORLDS, load_profile
+from rtt_lib.profile import BENCHMARKS, REPOSITORY
+from rtt_lib.studies.profiles import load_profile
 
 PARAMS = sorted((REPOSITORY / "params").glob("*.yaml"))
 SMALL = """\
@@ -314,12 +315,6 @@ def test_mixed_rows_need_rubrics_of_one_length() -> None:
 def test_a_resolved_profile_names_every_key_and_loads(write) -> None:
     profile = load_profile(write())
     assert load_profile(write(yaml.safe_dump(plain(asdict(profile))), "again.yaml")) == profile
-
-
-def test_the_worlds_are_the_micro_worlds() -> None:
-    from rtt_lib.worlds.micro.language import WORLDS as micro_worlds
-
-    assert set(WORLDS) <= set(micro_worlds)
 
 
 def test_paths_of_overrides_are_those_of_the_current_folder(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import Verdict, csr
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
-from rtt_lib.worlds.micro.training import ON_CPU
+from rtt_lib.worlds.micro.world import ON_CPU
 
 HERE = Path(__file__).parent
 TOKENIZER = micro_tokenizer()

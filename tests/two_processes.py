@@ -20,7 +20,7 @@ from rtt_lib.relevance.sources import Oracle
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.micro.language import Language, find_world, partly_honoured, sample_prompts
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
-from rtt_lib.worlds.micro.training import ON_CPU
+from rtt_lib.worlds.micro.world import ON_CPU
 
 SETTINGS = {
     "intra": {"scheme": "intra"},

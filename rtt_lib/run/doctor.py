@@ -58,7 +58,7 @@ def gpu() -> Finding:
     if gpus:
         return Finding("GPU", "ok", ", ".join(gpus))
     if shutil.which("nvidia-smi"):
-        mend = "the driver is here, torch cannot use it: install the CUDA build of torch (README, environment)"
+        mend = "the driver is here, torch cannot use it: install the CUDA build of torch (docs/environment.md)"
         return Finding("GPU", "lacks", "none that torch sees", mend)
     return Finding("GPU", "optional", "none", "the micro profiles and smol-cpu do not need one")
 
@@ -235,7 +235,7 @@ def lacks(profile: Profile, present: Container[str], gpus: int, benchmarks: Cont
     if profile.data.source == "hir16k" and not profile.data.path and "hub" not in present:
         missing.append("a hub for HiR-16K")
     if not_here and "hub" not in present:
-        missing.append(f"a hub, or their files (README, The environment), for {', '.join(not_here)}")
+        missing.append(f"a hub, or their files (docs/environment.md), for {', '.join(not_here)}")
     if profile.evaluation.benchmarks and "NLTK data" not in present:
         missing.append("NLTK data")
     if compute.vllm != "off" and "vLLM" not in present:

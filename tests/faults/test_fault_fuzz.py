@@ -21,13 +21,14 @@ from rtt_lib import endpoint, stats
 from rtt_lib.bench.grade import read_answers
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
-from rtt_lib.profile import Profile, load_profile
+from rtt_lib.profile import Profile
 from rtt_lib.relevance import llm_annotate
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, read_benchmark, read_rows
 from rtt_lib.rubrics.compose import read_tasks
 from rtt_lib.rubrics.sources import Demonstration, Question, load
 from rtt_lib.run.state import discover, source_digest
 from rtt_lib.schema import RubricPrompt, criterion_from_json
+from rtt_lib.studies.profiles import load_profile
 from rtt_lib.verify import check, judge
 from rtt_lib.verify.registry import FAMILIES, RULES, find_rule
 from rtt_lib.verify.verdict import Verdict

@@ -22,6 +22,15 @@ from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
 
 # SFT and DPO see as many prompts as RL, once; their learning rates suit the tiny policy (the paper names none).
 LEARNING_RATES = {"sft": 1e-3, "dpo": 1e-4}
+# Also where there is a GPU, and in float32: the same experiment on every machine.
+ON_CPU = {
+    "report_to": "none",
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "dataloader_pin_memory": False,
+}
 
 
 class MicroWorld:
@@ -99,15 +108,7 @@ class MicroWorld:
         return responses, 1
 
     def trainer_settings(self, model: PreTrainedModel) -> dict[str, Any]:
-        """On the CPU in float32, also where there is a GPU: the same experiment on every machine."""
-        return {
-            "report_to": "none",
-            "disable_tqdm": True,
-            "use_cpu": True,
-            "bf16": False,
-            "gradient_checkpointing": False,
-            "dataloader_pin_memory": False,
-        }
+        return ON_CPU
 
     def supervised(self, trainer: str) -> Supervised:
         rl = self.profile.rl

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtt_lib.analysis import shapes as shapes_of
 from rtt_lib.analysis.comparison import in_words
 from rtt_lib.credit import token_advantage
 from rtt_lib.report import beyond_the_paper as failures
@@ -63,56 +64,56 @@ def curves(arm="RTT-AON", seeds=("A0", "A1", "B0"), **columns) -> pd.DataFrame:
 
 
 def test_the_shape_of_a_run():
-    shapes = failures.run_shapes(curves(**{"credit/eos": -0.3, "completions/clipped_ratio": 0.5}), ["RTT-AON"])
+    shapes = shapes_of.run_shapes(curves(**{"credit/eos": -0.3, "completions/clipped_ratio": 0.5}), ["RTT-AON"])
     assert shapes[["arm", "world", "seed"]].to_numpy().tolist() == [["RTT-AON", "L", s] for s in ("A0", "A1", "B0")]
     row = shapes.iloc[0]
     assert row["peak"] == pytest.approx(0.8) and row["end"] == pytest.approx(0.2)
-    assert row[failures.FALL] == pytest.approx(0.6)
-    assert row[failures.LENGTH] == 8 and row[failures.CUT] == 0.5 and row[failures.EOS] == pytest.approx(-0.3)
-    assert row[failures.LOCAL] == pytest.approx(0.6) and row[failures.GLOBAL] == pytest.approx(-0.4)
-    assert row[failures.ENTROPY] == pytest.approx(2 - 35.5 / 40)
+    assert row[shapes_of.FALL] == pytest.approx(0.6)
+    assert row[shapes_of.LENGTH] == 8 and row[shapes_of.CUT] == 0.5 and row[shapes_of.EOS] == pytest.approx(-0.3)
+    assert row[shapes_of.LOCAL] == pytest.approx(0.6) and row[shapes_of.GLOBAL] == pytest.approx(-0.4)
+    assert row[shapes_of.ENTROPY] == pytest.approx(2 - 35.5 / 40)
 
 
 def test_length_is_global_and_totals_are_no_families():
-    found = failures.with_scopes(
+    found = shapes_of.with_scopes(
         pd.DataFrame({"world": "L", "verdict/aon": [0.0], "verdict/include": [0.5], "verdict/at_most_words": [1.0]})
     )
-    assert found[failures.LOCAL_CURVE].tolist() == [0.5] and found[failures.GLOBAL_CURVE].tolist() == [1.0]
+    assert found[shapes_of.LOCAL_CURVE].tolist() == [0.5] and found[shapes_of.GLOBAL_CURVE].tolist() == [1.0]
 
 
 def test_families_of_composed_prompts_have_their_own_taxonomy():
     columns = {"verdict/lowercase": [1.0], "verdict/keywords": [0.5], "verdict/aon": [0.0]}
-    found = failures.with_scopes(pd.DataFrame({"world": ["composed"], **columns}))
-    assert found[failures.GLOBAL_CURVE].tolist() == [1.0] and found[failures.LOCAL_CURVE].tolist() == [0.5]
+    found = shapes_of.with_scopes(pd.DataFrame({"world": ["composed"], **columns}))
+    assert found[shapes_of.GLOBAL_CURVE].tolist() == [1.0] and found[shapes_of.LOCAL_CURVE].tolist() == [0.5]
 
 
 def test_an_arm_without_token_credit_gets_a_dash():
-    table = failures.shape_table(failures.run_shapes(curves("RL-AON"), ["RL-AON"]), ["RL-AON"])
-    assert table[failures.EOS].tolist() == ["-"] and table[failures.LENGTH].tolist() == ["8.000"]
+    table = shapes_of.shape_table(shapes_of.run_shapes(curves("RL-AON"), ["RL-AON"]), ["RL-AON"])
+    assert table[shapes_of.EOS].tolist() == ["-"] and table[shapes_of.LENGTH].tolist() == ["8.000"]
 
 
 def test_more_and_less_instead_of_better_and_worse():
     shorter = curves("RL-AON").assign(**{"completions/mean_length": 12.0, "entropy": 3.0})
-    both = failures.run_shapes(pd.concat([curves(), shorter]), ["RTT-AON", "RL-AON"])
-    table = failures.shape_differences(both, [("RTT-AON", "RL-AON")]).set_index("measure")
-    assert table.loc[failures.LENGTH, ["difference", "verdict"]].tolist() == [8, "more"]
-    assert table.loc[failures.ENTROPY, "verdict"] == "less"
-    assert table.loc[failures.FALL, "verdict"] == "no difference shown"
+    both = shapes_of.run_shapes(pd.concat([curves(), shorter]), ["RTT-AON", "RL-AON"])
+    table = shapes_of.shape_differences(both, [("RTT-AON", "RL-AON")]).set_index("measure")
+    assert table.loc[shapes_of.LENGTH, ["difference", "verdict"]].tolist() == [8, "more"]
+    assert table.loc[shapes_of.ENTROPY, "verdict"] == "less"
+    assert table.loc[shapes_of.FALL, "verdict"] == "no difference shown"
     assert "**more**" in in_words(table.reset_index())
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_toy_run_has_a_shape_too(steps):
-    row = failures.run_shapes(curves().query(f"step <= {steps}"), ["RTT-AON"]).iloc[0]
-    assert np.isfinite(row["peak"]) and row[failures.FALL] == 0
+    row = shapes_of.run_shapes(curves().query(f"step <= {steps}"), ["RTT-AON"]).iloc[0]
+    assert np.isfinite(row["peak"]) and row[shapes_of.FALL] == 0
 
 
 def test_without_runs_the_tables_are_empty():
     nothing = pd.DataFrame(columns=["arm", "world", "seed", "step"])
-    shapes = failures.run_shapes(nothing, ["RTT-AON"])
-    assert shapes.empty and failures.shape_table(shapes, ["RTT-AON"]).empty
-    assert failures.shape_differences(shapes, [("RTT-AON", "RL-AON")]).empty
-    assert failures.with_scopes(nothing)[failures.LOCAL_CURVE].empty
+    shapes = shapes_of.run_shapes(nothing, ["RTT-AON"])
+    assert shapes.empty and shapes_of.shape_table(shapes, ["RTT-AON"]).empty
+    assert shapes_of.shape_differences(shapes, [("RTT-AON", "RL-AON")]).empty
+    assert shapes_of.with_scopes(nothing)[shapes_of.LOCAL_CURVE].empty
 
 
 def test_every_arm_says_what_it_is():

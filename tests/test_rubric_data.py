@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
-from rtt_lib.profile import load_profile
 from rtt_lib.report.rubric_data import (
     ambiguous_pairs,
     example_table,
@@ -32,6 +31,7 @@ from rtt_lib.report.rubric_data import (
     verdict_rates,
 )
 from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.micro.language import find_world
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})

@@ -18,13 +18,13 @@ from toys import byte_tokenizer, tiny
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_jsonl
-from rtt_lib.methods.arms import find_arm
-from rtt_lib.profile import load_profile
 from rtt_lib.relevance import llm_corpus
 from rtt_lib.relevance.corpus import read_labelled, write_labelled
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
-from rtt_lib.studies.text_runs import discriminator_folder, how_to_get_one
+from rtt_lib.run import make_labels, train_discriminator
+from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.text import discriminators as text_training
+from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one
 
 RULE, TONE = "No comma, please.", "It sounds kind."
 HIR = [
@@ -118,7 +118,7 @@ def profile(tmp_path, server) -> Path:
 
 def make(profile: Path, *more: str) -> int:
     folder = profile.parent
-    return llm_corpus.main([str(profile), str(folder / "labels.jsonl"), "--tulu", str(folder / "tulu.jsonl"), *more])
+    return make_labels.main([str(profile), str(folder / "labels.jsonl"), "--tulu", str(folder / "tulu.jsonl"), *more])
 
 
 def test_a_corpus_of_the_papers_size_has_the_papers_parts():
@@ -200,21 +200,18 @@ def test_other_labels_on_the_same_responses(profile, server):
         read_labelled(profile.with_name("labels.jsonl"), "taxonomy")
 
 
-def test_the_printed_commands_make_both_discriminators(profile, server, tmp_path, monkeypatch):
+def test_the_printed_commands_make_both_discriminators(profile, server, empty_store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     toy = load_profile(profile)
-    monkeypatch.setattr(text_training, "RESULTS", tmp_path / "results")
     for greedy in (False, True):
         first, second = how_to_get_one(toy, greedy).split(": ", 1)[1].split(", then ")
         first = first.replace(" URL ", f" http://127.0.0.1:{server.server_port}/v1 ")
-        words = first.removeprefix("python -m rtt_lib.relevance.llm_corpus toy ").split()
-        assert llm_corpus.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0
-        words = second.removeprefix("accelerate launch -m rtt_lib.worlds.text.discriminators toy ").split()
-        assert text_training.main([str(profile), *words]) == 0
-    for arm in ("RTT-AON", "RTT-AON greedy"):
-        folder = discriminator_folder(toy, find_arm(arm), tmp_path / "results" / "toy")
-        annotator = read_json(Path(folder) / "metrics.json")["settings"]["annotator"]
-        assert annotator == ("greedy" if "greedy" in arm else "taxonomy")
+        words = first.removeprefix("python -m rtt_lib.run.make_labels toy ").split()
+        assert make_labels.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0
+        words = second.removeprefix("accelerate launch -m rtt_lib.run.train_discriminator toy ").split()
+        assert train_discriminator.main([str(profile), *words]) == 0
+    for kind in ("taxonomy", "greedy"):
+        assert read_json(discriminator_folder(toy, kind) / "metrics.json")["settings"]["annotator"] == kind
 
 
 def test_a_server_that_does_not_do_its_work_stops_it_until_it_does(profile, monkeypatch, capsys):
@@ -263,9 +260,9 @@ def test_without_a_server_and_without_need_it_says_so(profile, capsys):
     assert "url must be like http://" in capsys.readouterr().err
     assert make(profile, "--writer", "http://127.0.0.1:9/v1", "") == 2
     assert "name a server: --writer URL MODEL" in capsys.readouterr().err
-    assert llm_corpus.main(["smol-cpu", "x.jsonl"]) == 2
+    assert make_labels.main(["smol-cpu", "x.jsonl"]) == 2
     assert "rules label the data source 'composed'" in capsys.readouterr().err
-    assert text_training.main(["quick"]) == 2
+    assert train_discriminator.main(["quick"]) == 2
     assert "rtt run quick --only 03" in capsys.readouterr().err
 
 
@@ -277,11 +274,11 @@ def test_each_server_has_a_key_of_its_own(profile, server, monkeypatch):
     assert server.keys["strong"] == {"Bearer value-of-RTT_API_KEY"}
 
 
-def test_the_labels_train_the_discriminator_that_the_arms_use(profile, tmp_path):
+def test_the_labels_train_the_discriminator_that_the_arms_use(profile, empty_store):
     assert make(profile) == 0
     labels, toy = profile.with_name("labels.jsonl"), load_profile(profile)
-    own = discriminator_folder(toy, find_arm("RTT-AON"), tmp_path)
-    assert text_training.main([str(profile), own, "--labels", str(labels)]) == 0
+    own = str(discriminator_folder(toy, "taxonomy"))
+    assert train_discriminator.main([str(profile), own, "--labels", str(labels)]) == 0
     trained = Discriminator.load(own)
     assert 0 <= trained.attribute(RULE, "Well, well.")[0].relevance <= 1
     metrics, log = read_json(Path(own) / "metrics.json"), read_json(Path(own) / "training.json")
@@ -292,14 +289,14 @@ def test_the_labels_train_the_discriminator_that_the_arms_use(profile, tmp_path)
     assert log["examples"] == len(training) and 0 < len(unseen) == len(rows) - len(training)
     assert sum(row["examples"] for row in metrics["tables"]["held-out prompts by response"]) == len(unseen)
     weights = Path(own, "model.safetensors").stat().st_mtime_ns
-    assert text_training.main([str(profile), own, "--labels", str(labels)]) == 0
+    assert train_discriminator.main([str(profile), own, "--labels", str(labels)]) == 0
     assert Path(own, "model.safetensors").stat().st_mtime_ns == weights  # examined again, not trained again
     assert list(text_training.evaluate_labels(trained, unseen, longest=20)) == [
         f"held-out prompts by label, {len(unseen)} too long",
         "held-out prompts by response",
     ]
     assert "labels that an annotator wrote" in (Path(own) / "README.md").read_text()
-    assert "llm_corpus toy LABELS.jsonl" in how_to_get_one(toy)
+    assert "make_labels toy LABELS.jsonl" in how_to_get_one(toy)
 
 
 GOOD = {"id": "p", "criterion": {"text": "Name a cat."}, "response": "A cat.", "spans": [[2, 5]], "whole": False}

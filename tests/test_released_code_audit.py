@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from rtt_lib.credit import token_advantage
-from rtt_lib.profile import load_profile
 from rtt_lib.report.group_partitioning import worked_example
 from rtt_lib.report.released_code_audit import (
     ARMS,
@@ -33,6 +32,7 @@ from rtt_lib.report.released_code_audit import (
     truncation_table,
 )
 from rtt_lib.run.pipeline import REPOSITORY
+from rtt_lib.studies.profiles import load_profile
 
 
 def test_d1_rows_by_hand():

@@ -13,25 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtt_lib.analysis.published import table1
-from rtt_lib.bench.benchmarks import benchmark_files
-from rtt_lib.bench.scores import Scores
-from rtt_lib.errors import RTTError
-from rtt_lib.profile import load_profile
-from rtt_lib.report import benchmarks as tables
-from rtt_lib.report import published_intervals as published
-from rtt_lib.report.benchmarks import (
+from rtt_lib.analysis import benchmarks as tables
+from rtt_lib.analysis.benchmarks import (
     beside_the_paper,
-    difference,
     graded_table,
-    interval,
-    micro_figure,
     micro_sentence,
     micro_table,
-    scores,
     stored_responses,
     stored_sentence,
 )
+from rtt_lib.analysis.published import table1
+from rtt_lib.bench.benchmarks import benchmark_files
+from rtt_lib.bench.scores import Scores, difference, interval, scores
+from rtt_lib.errors import RTTError
+from rtt_lib.report import published_intervals as published
+from rtt_lib.report.benchmarks import micro_figure
+from rtt_lib.studies.profiles import load_profile
 
 # --- from verdicts to accuracies ---
 
