@@ -31,7 +31,7 @@ from rtt_lib.relevance.llm_corpus import READING, RETRIES, SECONDS, TULU_READ, W
 from rtt_lib.rubrics import sources
 from rtt_lib.run.manifest import git_state
 from rtt_lib.studies.profiles import load_profile
-from rtt_lib.worlds.text import SOFT
+from rtt_lib.worlds.text.sources import SOFT
 
 
 def servers_of(profile: Profile, options: argparse.Namespace) -> Servers:

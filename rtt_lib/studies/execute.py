@@ -43,6 +43,7 @@ from rtt_lib.studies import records
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.studies.workers import PARENT, end_with_parent, failed, output_to, worker_pool
+from rtt_lib.worlds import family
 
 MODULE = "rtt_lib.studies.execute"
 GPUS_PER_MACHINE = 8
@@ -67,7 +68,7 @@ def run_all(specs: Sequence[RunSpec], results: Path, workers: int) -> Iterator[R
     if not waiting:
         return
     workers = 1 if waiting[0].profile.compute.policy_gpus else workers
-    threads = waiting[0].home.threads
+    threads = family(waiting[0].profile).THREADS
     # The longest first, so that no core is idle at the end: with a discriminator, without, not trained at all.
     waiting.sort(key=lambda spec: (not spec.trained, spec.arm.response_only))
     with worker_pool(workers, threads, reuse=threads == 1) as pool:

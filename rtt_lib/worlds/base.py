@@ -53,7 +53,6 @@ class World(Protocol):
     name:      what tables call it: `L`, `composed`
     code:      entry points of the code that decides a trained policy, for its fingerprint (`rtt_lib.fingerprint`)
     checkpoint_every: rollout steps between two checkpoints
-    threads:   of one run; None: its share of the machine's cores
     chat:      prompts go into the policy's chat template
     """
 
@@ -61,7 +60,6 @@ class World(Protocol):
     name: str
     code: Sequence[str]
     checkpoint_every: int
-    threads: int | None
 
     # --- what decides a run, beside its arm, its seed and `profile.rl` ---
 

@@ -15,7 +15,7 @@ from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
-from rtt_lib.worlds.micro import THREADS, discriminators
+from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.evaluation import evaluate, respond
 from rtt_lib.worlds.micro.language import Language, construct, find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
@@ -38,7 +38,6 @@ class MicroWorld:
 
     code = ("rtt_lib.worlds.micro.world",)
     checkpoint_every = 50
-    threads = THREADS
 
     def __init__(self, profile: Profile, name: str) -> None:
         self.profile, self.name, self.dials = profile, name, find_world(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtt_lib.profile import REPOSITORY, Experiment, Profile
+from rtt_lib.worlds.text.sources import CONSTRUCTED, SOFT
 
 if TYPE_CHECKING:
     from rtt_lib.worlds.base import Require
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 THREADS = None  # of a run: its share of the cores
 DATA = {"composed": "ships with the package"}
 COUNTS_PROMPTS = True
-CONSTRUCTED = ("composed",)  # for these prompts rules write responses and labels
 TRAINED_BY_A_PERSON = True  # its discriminators, and not by notebook 03
 EQUAL_RUBRICS = False
-SOFT = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
 
 
 def check(profile: Profile, require: Require) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rtt_lib import store
 from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.relevance.shipped import SHIPPED
-from rtt_lib.worlds.text import CONSTRUCTED
+from rtt_lib.worlds.text.sources import CONSTRUCTED
 
 
 def discriminator_folder(profile: Profile, kind: str) -> Path:

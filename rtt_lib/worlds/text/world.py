@@ -25,7 +25,6 @@ from rtt_lib.rubrics.benchmarks import field
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
-from rtt_lib.worlds.text import THREADS
 from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one, weight_files
 from rtt_lib.worlds.text.evaluation import Examination, backend, evaluate, make_verifier
 from rtt_lib.worlds.text.prompts import (
@@ -62,7 +61,6 @@ class TextWorld:
     """The world of a profile's data source."""
 
     code = ("rtt_lib.worlds.text.world", "rtt_lib.rubrics", "rtt_lib.verify")
-    threads = THREADS
 
     def __init__(self, profile: Profile) -> None:
         self.profile, self.name = profile, profile.data.source
