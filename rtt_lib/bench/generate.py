@@ -29,11 +29,11 @@ from transformers import (
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_json, write_jsonl
+from rtt_lib.fingerprint import code_digest, digest, short
 from rtt_lib.models import Precision, identity, load_causal_lm, load_tokenizer, resolve
 from rtt_lib.profile import Evaluation
-from rtt_lib.run.notebook import progress
+from rtt_lib.progress import progress
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.studies.runs import code_fingerprint
 
 if TYPE_CHECKING:
     import vllm
@@ -121,21 +121,17 @@ def _record(
     sampling = {name: getattr(settings, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "seed")}
     record = {
         "weights": identity(model_name),
-        "code": code_fingerprint(("bench/generate.py", "models.py")),
+        "code": code_digest("rtt_lib.bench.generate"),
         "backend": backend,
         "precision": precision,
         "batch_size": batch_size,
         "ordinary_prompt": ORDINARY_PROMPT,
         "completions": settings.completions,
         "sampling": sampling,
-        "prompts": _digest([[prompt.id, prompt.prompt] for prompt in prompts]),
+        "prompts": digest([[prompt.id, prompt.prompt] for prompt in prompts]),
     }
     name = Path(model_name).name if Path(model_name).exists() else str(model_name)  # no path of this machine
-    return {"model": name} | record | {"fingerprint": _digest(record)[:16]}
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return {"model": name} | record | {"fingerprint": short(record)}
 
 
 def _forget_other_attempt(parts: Path, fingerprint: str) -> None:

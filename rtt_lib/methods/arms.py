@@ -16,7 +16,7 @@ Relevance = Literal[
 class Arm:
     """One way to train the policy; None for `beta` means the profile's.
 
-    trainer:       `none` evaluates the base policy as it is
+    trainer:       a method of `rtt_lib.methods`; `none` evaluates the base policy as it is
     relevance:     `discriminator`: a learned one, p rounded at 0.5 (the paper is silent on a threshold); `raw`: p as
                    it is, whose noise near zero intra scales to unit variance (notebook 11 compares the two).
                    `truncated` keeps p > 0.998, as the released code does. `oracle`: exact labels; `noisy`: those
@@ -26,7 +26,7 @@ class Arm:
 
     name: str
     about: str
-    trainer: Literal["rtt-grpo", "sft", "dpo", "none"] = "rtt-grpo"
+    trainer: str = "rtt-grpo"
     reward: Literal["aon", "csr"] = "aon"
     beta: float | None = None
     scheme: str = "intra"
@@ -39,6 +39,12 @@ class Arm:
     def response_only(self) -> bool:
         """No token-level advantage: plain GRPO on the rubric reward."""
         return self.beta == 0
+
+    @property
+    def discriminator(self) -> str | None:
+        """The labels of the discriminator that the arm reads; None where it reads none."""
+        kinds = {"discriminator": "taxonomy", "raw": "taxonomy", "truncated": "taxonomy", "greedy": "greedy"}
+        return None if self.response_only else kinds.get(self.relevance)
 
 
 def _arms() -> list[Arm]:

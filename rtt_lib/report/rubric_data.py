@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from rtt_lib.bench.benchmarks import FILES, TITLES, benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
-from rtt_lib.report.benchmarks import FILES, TITLES, benchmark_files, stored_responses
+from rtt_lib.report.benchmarks import stored_responses
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import verify
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.worlds.micro.language import Language, World, find_world, partly_honoured, sample_prompts
+from rtt_lib.worlds.micro.language import Dials, Language, find_world, partly_honoured, sample_prompts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,7 +197,7 @@ def stored_verdict_rates(results: Path, sources: Sources, runs: Collection[tuple
 # ------------------------------------------------------------------------------------------ sparsity and ambiguity
 
 
-def micro_verdicts(world: World, groups: int, group_size: int, seed: int = 0) -> np.ndarray:
+def micro_verdicts(world: Dials, groups: int, group_size: int, seed: int = 0) -> np.ndarray:
     """Verdicts [groups, G, K] on texts that honour each constraint with the world's probability: the base policy's."""
     language, rng = Language(), random.Random(f"verdicts {world.name} {seed}")
     return np.array(
@@ -303,7 +304,7 @@ def problems_sentences(table: pd.DataFrame, group_size: int) -> list[str]:
     """What the table says, per world, in a sentence computed from it."""
     say: Callable[[float], str] = "{:.0%}".format
     return [
-        f"World {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
+        f"Dials {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
         f"{say(row['silent groups, AON'])} of the groups of {group_size} without a signal (CSR "
         f"{say(row['silent groups, CSR'])}); of the pairs that CSR scores alike {say(row['of these, other criteria'])} "
         f"satisfy different criteria, {say(row['of these, disjoint'])} have none in common."

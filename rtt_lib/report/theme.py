@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_bytes, write_text
+from rtt_lib.markdown import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,26 +119,6 @@ def save_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: 
     write_text(folder / f"{_checked(name)}.csv", text)
     write_text(folder / f"{name}.md", markdown_table(flat, digits))
     return frame.round(digits)
-
-
-def markdown_table(frame: pd.DataFrame, digits: int = 3) -> str:
-    """A GitHub Markdown table; numbers to the right, unknown values as a dash."""
-    from pandas.api.types import is_numeric_dtype
-
-    header = [_cell(column, digits) for column in frame.columns]
-    rules = ["---:" if is_numeric_dtype(kind) else "---" for kind in frame.dtypes]
-    body = [[_cell(value, digits) for value in row] for row in frame.itertuples(index=False, name=None)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [header, rules, *body])
-
-
-def _cell(value: object, digits: int) -> str:
-    if isinstance(value, tuple):
-        return " ".join(_cell(part, digits) for part in value if part != "")
-    if value is None or value != value:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    return " ".join(str(value).replace("|", "\\|").split())
 
 
 def _checked(name: str) -> str:

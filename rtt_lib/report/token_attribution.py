@@ -11,6 +11,7 @@ from IPython.display import HTML
 
 from rtt_lib.analysis.rollouts import Scored
 from rtt_lib.errors import RTTError
+from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import Label, label_with, taxonomy
 from rtt_lib.relevance.discriminator import Discriminator, TokenRelevance
@@ -18,7 +19,6 @@ from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.shipped import load
 from rtt_lib.relevance.validate import HALF
 from rtt_lib.report.gallery import Shaded, grid, in_brackets, of_label
-from rtt_lib.run.notebook import PROGRESS_FILE
 from rtt_lib.schema import JUDGE, Criterion
 from rtt_lib.verify import check
 

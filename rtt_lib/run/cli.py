@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtt_lib.command import complain, guarded, parse_overrides
 from rtt_lib.errors import RTTError
 
 if TYPE_CHECKING:
@@ -64,16 +65,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notebooks", metavar="DIR", type=Path, help="instead of the repository's notebooks/")
 
 
-def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
-    overrides = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise RTTError(f"--set {setting}: expected key=value, as in --set rl.steps=3")
-        overrides[key] = value
-    return overrides
-
-
 def parse_only(text: str | None) -> list[str]:
     """The notebooks that --only names; to name none is a mistake, and does not mean all of them."""
     if text is None:
@@ -126,27 +117,6 @@ def require_gpu(profile: Profile) -> None:
             f"profile {profile.name} trains on {profile.compute.policy_gpus} GPU(s), and torch sees none here: "
             f"`rtt doctor` says why and which profiles can run, --set compute.policy_gpus=0 runs it on the CPU"
         )
-
-
-def complain(message: str) -> None:
-    """On standard error, control characters written out: an error may quote what a model wrote."""
-    shown = (char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in message)
-    print(f"rtt: {''.join(shown)}", file=sys.stderr)
-
-
-def guarded(work: Callable[[], int | None]) -> int:
-    """The exit status of `work`; what a person can mend is a message."""
-    try:
-        return work() or 0
-    except RTTError as error:
-        complain(str(error))
-        return 2
-    except OSError as error:  # a full disk, a folder that may not be written
-        complain(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))
-        return 1
-    except KeyboardInterrupt:
-        print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
-        return 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

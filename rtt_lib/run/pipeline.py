@@ -24,19 +24,11 @@ import yaml
 
 from rtt_lib import files
 from rtt_lib.errors import RTTError
+from rtt_lib.fingerprint import LIBRARY, digest, file_digest, tree_digest
 from rtt_lib.profile import REPOSITORY, Profile
+from rtt_lib.progress import PROGRESS_FILE
 from rtt_lib.run import manifest
-from rtt_lib.run.notebook import PROGRESS_FILE
-from rtt_lib.run.state import (
-    Notebook,
-    State,
-    digest,
-    discover,
-    file_digest,
-    library_digest,
-    profile_digest,
-    source_digest,
-)
+from rtt_lib.run.state import Notebook, State, discover, profile_digest, source_digest
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 RESULTS = REPOSITORY / "results"
@@ -80,9 +72,9 @@ def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str
 
 
 def inputs_of(profile: Profile, results: Path) -> dict[str, str]:
-    from rtt_lib.report.benchmarks import benchmark_files
+    from rtt_lib.bench.benchmarks import benchmark_files
 
-    found = {"profile": profile_digest(profile), "library": library_digest()}
+    found = {"profile": profile_digest(profile), "library": tree_digest(LIBRARY)}
     if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
         found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
     if profile.data.source != "micro":  # there notebook 03 makes them; on text a person does, at any time

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 import warnings
@@ -15,9 +13,9 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json
+from rtt_lib.fingerprint import digest, file_digest, files_below
 from rtt_lib.profile import REPOSITORY, Profile
 
-PACKAGE = Path(__file__).resolve().parents[1]
 # What the pipeline itself writes at the top of a results folder; everything else there is some notebook's output.
 OWN_FILES = {"state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"}
 # Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
@@ -96,33 +94,12 @@ def _needs(content: Any, earlier: list[str], path: Path) -> list[str]:
     return needs
 
 
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def library_digest(package: Path = PACKAGE) -> str:
-    """sha256 over every file of the package, code, templates and data alike."""
-    files = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return digest({path.relative_to(package).as_posix(): file_digest(path) for path in files})
-
-
 def profile_digest(profile: Profile) -> str:
     """The resolved profile, and the content of the local files that it names."""
     checkpoint = profile.discriminator.checkpoint and REPOSITORY / profile.discriminator.checkpoint
     named = (profile.data.path, profile.data.responses, profile.policy.model, checkpoint)
-    files = [file for name in named if name and Path(name).exists() for file in _files_below(Path(name))]
+    files = [file for name in named if name and Path(name).exists() for file in files_below(Path(name))]
     return digest({"profile": asdict(profile), "files": {str(file): file_digest(file) for file in files}})
-
-
-def _files_below(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def source_digest(notebook: Notebook) -> str:

@@ -1,0 +1,60 @@
+"""The micro worlds: a closed little language in which the tokens responsible for every constraint are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+from rtt_lib.worlds.micro.language import TRAINED_IN
+
+if TYPE_CHECKING:
+    from rtt_lib.worlds.base import Require
+    from rtt_lib.worlds.micro.world import MicroWorld
+
+MODEL = "micro"
+CONSTRUCTED = ("micro",)  # rules write responses to its prompts
+TRAINED_BY_A_PERSON = False  # its discriminators, and not by notebook 03
+EQUAL_RUBRICS = True  # every rubric has the same number of criteria
+# What nothing reads here.
+UNREAD = {
+    "data.train_prompts": "a run trains on rl.steps x rl.prompts_per_step prompts",
+    "policy.lora_rank": "all weights of the micro policy are trained",
+    "discriminator.checkpoint": "notebook 03 trains the discriminators",
+    "evaluation.benchmarks": "no benchmark is in its language",
+}
+
+
+def check(profile: Profile, require: Require) -> None:
+    require(profile.policy.model == MODEL, "policy.model", "data.source = micro needs the micro policy")
+    require(
+        profile.policy.pretrain_steps > 0,
+        "policy.pretrain_steps",
+        "the micro policy starts from random weights: at least 1",
+    )
+    require(not profile.data.path, "data.path", "the micro world is made on the spot: remove the path")
+    require(profile.data.responses is None, "data.responses", "rules write them for micro")
+    require(
+        bool(profile.evaluation.prompts) or not profile.experiments,
+        "evaluation.prompts",
+        "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
+    )
+    # A resolved profile names every key, so only what differs from its default was meant to have an effect.
+    default = Profile("", "", Data("micro"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
+    for dotted, instead in UNREAD.items():
+        as_default = value_of(profile, dotted) == value_of(default, dotted)
+        require(as_default, dotted, f"has no effect in the micro world: {instead}; remove it")
+    for name, experiment in profile.experiments.items():
+        place, known = f"experiments.{name}.worlds", ", ".join(TRAINED_IN)
+        require(bool(experiment.worlds), place, f"name at least one of {known}")
+        for world in experiment.worlds:
+            require(world in TRAINED_IN, place, f"'{world}' is not one of {known}")
+
+
+def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:
+    return experiment.worlds
+
+
+def open_world(profile: Profile, name: str) -> MicroWorld:
+    from rtt_lib.worlds.micro.world import MicroWorld  # slow to import
+
+    return MicroWorld(profile, name)

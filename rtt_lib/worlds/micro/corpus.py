@@ -15,7 +15,7 @@ from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check, verify
 from rtt_lib.verify.micro import COMMA
-from rtt_lib.worlds.micro.language import WORDS, Language, World, construct, partly_honoured, sample_prompts
+from rtt_lib.worlds.micro.language import WORDS, Dials, Language, construct, partly_honoured, sample_prompts
 
 
 def minimal_modification(
@@ -45,7 +45,7 @@ def _edit(tokens: list[str], criterion: Criterion, rng: random.Random) -> str:
     return " ".join(tokens)
 
 
-def responses_for(prompt: RubricPrompt, world: World, language: Language, rng: random.Random) -> dict[str, str]:
+def responses_for(prompt: RubricPrompt, world: Dials, language: Language, rng: random.Random) -> dict[str, str]:
     """How each was made -> the response."""
     positive = construct(prompt.criteria, world, language, rng)
     k = rng.randrange(len(prompt.criteria))
@@ -59,7 +59,7 @@ def responses_for(prompt: RubricPrompt, world: World, language: Language, rng: r
 
 
 def micro_examples(
-    worlds: Sequence[World], n: int, seed: int | str, annotator: Annotator = taxonomy, prompts: str = "discriminator"
+    worlds: Sequence[Dials], n: int, seed: int | str, annotator: Annotator = taxonomy, prompts: str = "discriminator"
 ) -> list[LabelledExample]:
     """`n` examples from equally many prompts of each world; `split` says how the response was made."""
     language, rng = Language(), random.Random(f"{prompts} responses {seed}")

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify import verify
-from rtt_lib.worlds.micro.language import Language, World, find_world, sample_prompts
+from rtt_lib.worlds.micro.language import Dials, Language, find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import language_batch
 
 
@@ -66,7 +66,7 @@ def language_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, n:
 
 
 def evaluate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, world: World, prompts: int, max_tokens: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, world: Dials, prompts: int, max_tokens: int
 ) -> dict[str, Any]:
     """Everything the tables need about one policy, on prompts that are the same for every arm and seed."""
     model.eval()

@@ -27,8 +27,8 @@ LOCAL = ("start", "end", "include", "exclude", "no_commas", "length")
 
 
 @dataclass(frozen=True)
-class World:
-    """One setting of the dials.
+class Dials:
+    """What makes one micro world.
 
     families:  what prompts ask for; five (or all, if fewer) of different families a prompt
     honour:    probability that the text the base policy is pretrained on honours a constraint: the sparsity dial
@@ -45,17 +45,20 @@ class World:
 WORLDS = {
     world.name: world
     for world in (
-        World("L", "local constraints and one length", LOCAL, 0.45),
-        World("S", "as L, from a weaker base: sparse AON", LOCAL, 0.30),
-        World("M", "local and counting constraints", FAMILIES, 0.45),
-        World("U", "local constraints, very unequal lengths", LOCAL[:5], 0.45, ((3, 5), (16, 20))),
+        Dials("L", "local constraints and one length", LOCAL, 0.45),
+        Dials("S", "as L, from a weaker base: sparse AON", LOCAL, 0.30),
+        Dials("M", "local and counting constraints", FAMILIES, 0.45),
+        Dials("U", "local constraints, very unequal lengths", LOCAL[:5], 0.45, ((3, 5), (16, 20))),
         # The out-of-domain probe: families that L, S and U do not train on (M does).
-        World("O", "counting constraints only", ("exactly", "at_least"), 0.45),
+        Dials("O", "counting constraints only", ("exactly", "at_least"), 0.45),
     )
 }
 
 
-def find_world(name: str) -> World:
+TRAINED_IN = ("L", "S", "M", "U")
+
+
+def find_world(name: str) -> Dials:
     if name not in WORLDS:
         raise RTTError(f"unknown micro world '{name}': choose one of {', '.join(WORLDS)}")
     return WORLDS[name]
@@ -122,7 +125,7 @@ def _length_range(criteria: Sequence[Criterion]) -> tuple[int, int]:
     return low, high
 
 
-def sample_criteria(world: World, rng: random.Random) -> tuple[Criterion, ...]:
+def sample_criteria(world: Dials, rng: random.Random) -> tuple[Criterion, ...]:
     """Five constraints of different families with different words, drawn again if they cannot all hold."""
     while True:
         families = rng.sample(world.families, min(5, len(world.families)))
@@ -133,7 +136,7 @@ def sample_criteria(world: World, rng: random.Random) -> tuple[Criterion, ...]:
             return criteria
 
 
-def sample_prompts(world: World, n: int, seed: int | str) -> list[RubricPrompt]:
+def sample_prompts(world: Dials, n: int, seed: int | str) -> list[RubricPrompt]:
     rng = random.Random(f"prompts {world.name} {seed}")
     prompts = []
     for i in range(n):
@@ -143,7 +146,7 @@ def sample_prompts(world: World, n: int, seed: int | str) -> list[RubricPrompt]:
     return prompts
 
 
-def construct(criteria: Sequence[Criterion], world: World, language: Language, rng: random.Random) -> str:
+def construct(criteria: Sequence[Criterion], world: Dials, language: Language, rng: random.Random) -> str:
     """A sentence of the base language edited so that every one of `criteria` holds.
 
     Pass a subset of a prompt's constraints and the rest hold by chance alone.
@@ -171,7 +174,7 @@ def construct(criteria: Sequence[Criterion], world: World, language: Language, r
     return language.punctuate(words, rng) if commas_allowed else " ".join(words)
 
 
-def partly_honoured(prompt: RubricPrompt, world: World, language: Language, rng: random.Random) -> str:
+def partly_honoured(prompt: RubricPrompt, world: Dials, language: Language, rng: random.Random) -> str:
     """What the base policy is pretrained on: each constraint honoured with the world's probability."""
     kept = [criterion for criterion in prompt.criteria if rng.random() < world.honour]
     return construct(kept, world, language, rng)

@@ -9,7 +9,16 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rtt_lib.worlds.micro.language import Language, World, partly_honoured, sample_prompts, tokens_of_the_language
+from rtt_lib import store
+from rtt_lib.fingerprint import code_digest, short
+from rtt_lib.worlds.micro.language import (
+    Dials,
+    Language,
+    find_world,
+    partly_honoured,
+    sample_prompts,
+    tokens_of_the_language,
+)
 
 PAD, EOS = "<pad>", "<eos>"
 
@@ -51,7 +60,7 @@ def language_batch(
     return ids, (ids != tokenizer.pad_token_id).long(), labels
 
 
-def pretrain(world: World, steps: int, seed: int, output: Path, batch: int = 128, learning_rate: float = 3e-3) -> None:
+def pretrain(world: Dials, steps: int, seed: int, output: Path, batch: int = 128, learning_rate: float = 3e-3) -> None:
     """Pretrain a base policy on sentences in which each constraint is honoured with the world's probability."""
     torch.manual_seed(seed)
     tokenizer, language, rng = micro_tokenizer(), Language(), random.Random(f"pretrain {world.name} {seed}")
@@ -70,3 +79,22 @@ def pretrain(world: World, steps: int, seed: int, output: Path, batch: int = 128
         schedule.step()
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
+
+
+def base_fingerprint(world: str, base: str, steps: int) -> str:
+    return short({"world": world, "base": base, "steps": steps, "code": code_digest("rtt_lib.worlds.micro.policy")})
+
+
+def base_policy(world: str, base: str, steps: int) -> Path:
+    """The folder of a world's base policy, A or B or ...: pretrained now unless it is there already."""
+
+    def work(folder: Path) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # also in a notebook's own process: the policy is the same on any number of cores
+        try:
+            pretrain(find_world(world), steps, ord(base), folder)
+        finally:
+            torch.set_num_threads(threads)
+
+    folder = store.folder_of("bases", base_fingerprint(world, base, steps))
+    return store.make(folder, work, {"name": f"world {world}, base {base}, {steps} steps"})

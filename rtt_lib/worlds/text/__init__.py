@@ -1,0 +1,59 @@
+"""Worlds of text: a language model, composed prompts or a data set of others, benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtt_lib.profile import REPOSITORY, Experiment, Profile
+
+if TYPE_CHECKING:
+    from rtt_lib.worlds.base import Require
+    from rtt_lib.worlds.text.world import TextWorld
+
+CONSTRUCTED = ("composed",)  # for these prompts rules write responses and labels
+TRAINED_BY_A_PERSON = True  # its discriminators, and not by notebook 03
+EQUAL_RUBRICS = False
+SOFT = ("hir16k",)  # their rubrics hold soft criteria, which only a judge can verify
+
+
+def check(profile: Profile, require: Require) -> None:
+    data, source = profile.data, profile.data.source
+    require(profile.policy.model != "micro", "policy.model", f"the micro policy cannot read data.source = {source}")
+    checkpoint = profile.discriminator.checkpoint
+    require(
+        checkpoint is None or (REPOSITORY / checkpoint).is_dir(),
+        "discriminator.checkpoint",
+        f"no such folder: {REPOSITORY / (checkpoint or '')}",
+    )
+    require(data.responses is None or source not in CONSTRUCTED, "data.responses", f"rules write them for {source}")
+    require(
+        data.responses is None or Path(data.responses).is_file(),
+        "data.responses",
+        f"no such file: {data.responses} (rtt_lib.run.make_labels leaves one)",
+    )
+    require(
+        source not in SOFT or bool(profile.compute.judge_url),
+        "compute.judge_url",
+        f"data.source = {source} has soft criteria, which need a judge: give the address of an "
+        "OpenAI-compatible server",
+    )
+    for name, experiment in profile.experiments.items():
+        place = f"experiments.{name}"
+        require(
+            not experiment.worlds,
+            f"{place}.worlds",
+            f"only data.source = micro has worlds, here it is {source}",
+        )
+        for seed in experiment.seeds:
+            require(seed[0] == "A", f"{place}.seeds", f"'{seed}': only the micro policy has more than one base model")
+
+
+def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:
+    return (profile.data.source,)
+
+
+def open_world(profile: Profile, name: str) -> TextWorld:
+    from rtt_lib.worlds.text.world import TextWorld  # slow to import
+
+    return TextWorld(profile)

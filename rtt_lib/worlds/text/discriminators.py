@@ -1,30 +1,19 @@
-"""Train a discriminator on text, with the settings of a profile's `discriminator` section.
+"""Discriminators on text: what they are trained on, how they are examined, and the card beside the weights.
 
-    python -m rtt_lib.worlds.text.discriminators smol FOLDER
-    accelerate launch -m rtt_lib.worlds.text.discriminators paper-qwen3-4b --labels LABELS.jsonl
-
-Without --labels: on composed prompts with responses and labels by rule; three criterion families are held out of
-training and reported apart. The shipped SmolLM2-135M + LoRA is of this kind. With --labels: on a file of labels, the
-paper's way of `rtt_lib.relevance.llm_corpus` say; one prompt in twenty is held out. The metrics are written beside the
-weights, with the settings and versions that made them, and a model card. Name the folder as discriminator.checkpoint,
-unless it is the default one of a profile whose model is not the shipped one; a second one, on greedy labels (`--set
-discriminator.annotator=greedy`), belongs beside it as FOLDER-greedy.
-
-Under `accelerate launch` every GPU holds all weights and Adam's moments, some 64 GB for 4 billion; the paper used
-ZeRO-2, which `accelerate config` turns on where DeepSpeed is installed (not tried here).
+On composed prompts with responses and labels by rule; three criterion families are held out of training and reported
+apart. The shipped SmolLM2-135M + LoRA is of this kind. Or on a file of labels, in the paper's way say; one prompt in
+twenty is held out. `rtt_lib.run.train_discriminator` is the command.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.metadata
 import random
 import shutil
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,21 +21,17 @@ from typing import Any
 import pandas as pd
 from accelerate import PartialState
 
-from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json, write_text
-from rtt_lib.models import on_gpu, sha256_of
-from rtt_lib.profile import CONSTRUCTED, REPOSITORY, Profile, load_profile
+from rtt_lib.fingerprint import file_digest
+from rtt_lib.markdown import markdown_table
+from rtt_lib.models import on_gpu
+from rtt_lib.profile import Profile
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
 from rtt_lib.relevance.corpus import build_examples, read_labelled
 from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.validate import family, score_examples, table
-from rtt_lib.report.theme import markdown_table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
-from rtt_lib.run.cli import guarded, parse_overrides
-from rtt_lib.run.manifest import git_state
-from rtt_lib.run.pipeline import RESULTS
-from rtt_lib.studies.text_runs import how_to_get_one, own_folder, with_greedy_labels
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
 STAMP = "trained.json"  # in the folder: what its weights were trained with
@@ -151,7 +136,7 @@ def card(metrics: Mapping[str, Any]) -> str:
         "",
         "    rtt attribute --model FOLDER --criterion 'Avoid the word \"very\".' --response 'A very cold night.'",
         "",
-        f"Made by `python -m rtt_lib.worlds.text.discriminators` with {settings}, {metrics['versions']}, on {data}.",
+        f"Made by `python -m rtt_lib.run.train_discriminator` with {settings}, {metrics['versions']}, on {data}.",
         *(limits if by_rule else ()),
         "",
         "Scores over tokens at p = 0.5; *marked* and *relevant* are shares of them. Where nothing is relevant, only",
@@ -162,18 +147,31 @@ def card(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
-    """Train, examine, and leave weights, metrics and card in `folder`. What is trained is not trained again."""
+@dataclass(frozen=True)
+class Training:
+    """labels: a file, None for composed prompts; longest: characters of a composed response; test: fresh examples."""
+
+    labels: Path | None = None
+    seed: int = 0
+    longest: int | None = None
+    test: int = 600
+
+
+def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, Any]) -> None:
+    """Train, examine, and leave weights, metrics and card in `folder`. What is trained is not trained again.
+
+    made_at: the commit, for the record
+    """
     settings = profile.discriminator
-    if options.labels:
-        examples, unseen = split_off(read_labelled(options.labels, settings.annotator))
+    if how.labels:
+        examples, unseen = split_off(read_labelled(how.labels, settings.annotator))
     else:
         annotator = ANNOTATORS[settings.annotator]
-        examples = corpus(settings.samples, options.seed, TRAINED, annotator, TRAIN_SHARES, options.longest)
+        examples = corpus(settings.samples, how.seed, TRAINED, annotator, TRAIN_SHARES, how.longest)
     made = {
-        "of": hashlib.sha256(repr((settings, options.seed, examples)).encode()).hexdigest(),
+        "of": hashlib.sha256(repr((settings, how.seed, examples)).encode()).hexdigest(),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
-        **git_state(REPOSITORY),
+        **made_at,
     }
     stamp = folder / STAMP
     if stamp.is_file() and read_json(stamp)["of"] == made["of"]:
@@ -187,8 +185,8 @@ def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
             settings.model,
             folder,
             settings,
-            options.seed,
-            balanced=options.labels is None,  # Eq. 5 as it stands; composed examples have few relevant tokens
+            how.seed,
+            balanced=how.labels is None,  # Eq. 5 as it stands; composed examples have few relevant tokens
             options={
                 "save_steps": 50,
                 "save_strategy": "steps",
@@ -203,51 +201,17 @@ def train(profile: Profile, folder: Path, options: argparse.Namespace) -> None:
     discriminator = Discriminator.load(folder)  # as it will be used: whole, however it was trained
     metrics = {
         "settings": asdict(settings),
-        "seed": options.seed,
-        "longest": options.longest,
-        "labels": options.labels and {"file": options.labels.name, "sha256": sha256_of(options.labels)},
-        "held out": [] if options.labels else HELD_OUT,
+        "seed": how.seed,
+        "longest": how.longest,
+        "labels": how.labels and {"file": how.labels.name, "sha256": file_digest(how.labels)},
+        "held out": [] if how.labels else HELD_OUT,
         **{name: value for name, value in made.items() if name != "of"},
         "tables": evaluate_labels(discriminator, unseen, settings.max_length)
-        if options.labels
-        else evaluate(discriminator, options.test),
+        if how.labels
+        else evaluate(discriminator, how.test),
     }
     for place in filter(Path.is_dir, (folder, folder / "adapter")):  # whichever becomes discriminator.checkpoint
         write_json(place / TRAINING_LOG, read_json(folder / TRAINING_LOG))
         write_json(place / "metrics.json", metrics)
         write_text(place / "README.md", card(metrics))
     print(f"{folder}: trained and examined")
-
-
-def run(options: argparse.Namespace) -> None:
-    profile = load_profile(options.profile, parse_overrides(options.overrides))
-    greedy = profile.discriminator.annotator == "greedy"
-    if profile.data.source == "micro":
-        raise RTTError(
-            f"profile {profile.name}: notebook 03 trains its discriminators, rtt run {profile.name} --only 03"
-        )
-    if profile.data.source not in CONSTRUCTED and not options.labels:
-        raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, greedy)}")
-    own = own_folder(profile, RESULTS / profile.name)
-    train(profile, options.folder or (with_greedy_labels(own) if greedy else own), options)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m rtt_lib.worlds.text.discriminators",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("profile", help="a profile's name or path")
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="default: in the profile's results")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="a file of labels instead of composed prompts")
-    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
-    parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: run(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What every command shares: values given by --set, messages on standard error, exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from rtt_lib.errors import RTTError
+
+
+def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise RTTError(f"--set {setting}: expected key=value, as in --set rl.steps=3")
+        overrides[key] = value
+    return overrides
+
+
+def complain(message: str) -> None:
+    """On standard error, control characters written out: an error may quote what a model wrote."""
+    shown = (char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in message)
+    print(f"rtt: {''.join(shown)}", file=sys.stderr)
+
+
+def guarded(work: Callable[[], int | None]) -> int:
+    """The exit status of `work`; what a person can mend is a message."""
+    try:
+        return work() or 0
+    except RTTError as error:
+        complain(str(error))
+        return 2
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))
+        return 1
+    except KeyboardInterrupt:
+        print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
+        return 130

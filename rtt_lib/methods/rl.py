@@ -1,0 +1,116 @@
+"""RL: how an arm and a profile's `rl` section become an `RTTGRPOTrainer`, in every world alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PrinterCallback
+
+from rtt_lib.files import last_checkpoint
+from rtt_lib.methods.arms import Arm
+from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
+from rtt_lib.methods.task import Task, per_rollout_step, save_policy
+from rtt_lib.profile import RL, Compute
+from rtt_lib.relevance.base import RelevanceSource
+from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.relevance.sources import DiscriminatorSource, Noisy, Oracle, Random, Threshold, Uniform
+
+
+def train(task: Task, folder: Path) -> list[dict[str, Any]]:
+    """Leaves the policy in `folder`; returns the log, one row per rollout step."""
+    trainer = RTTGRPOTrainer(
+        task.model,
+        verifier=task.world.verifier(),
+        relevance=None if task.arm.response_only else relevance_source(task),
+        args=config(task),
+        train_dataset=Dataset.from_list(rubric_dataset(task.prompts, task.chat)),
+        processing_class=task.tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=last_checkpoint(task.attempt))
+    save_policy(trainer, task.tokenizer, folder)
+    return per_rollout_step(trainer.state.log_history, task.rl.minibatches)
+
+
+def relevance_source(task: Task) -> RelevanceSource:
+    """What the arm reads; a discriminator's p is rounded at 0.5 but for the arms that say otherwise."""
+    match task.arm.relevance:
+        case "oracle":
+            return Oracle()
+        case "uniform":
+            return Uniform()
+        case "random":
+            return Random(task.number)
+        case "noisy":
+            return Noisy(Oracle(), rate=0.2, seed=task.number)
+        case "counterfactual":
+            return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
+    source = DiscriminatorSource(Discriminator.load(task.world.discriminator(task.arm.discriminator)))
+    if task.arm.relevance == "raw":
+        return source
+    return Threshold(source) if task.arm.relevance == "truncated" else Threshold(source, 0.5)
+
+
+def config(task: Task) -> RTTGRPOConfig:
+    rl, longest = task.rl, task.rl.max_prompt_tokens + task.rl.max_response_tokens
+    responses = rl.prompts_per_step * rl.group_size // rl.minibatches
+    batch, accumulate = task.world.passes(responses, longest, "rl.prompts_per_step x rl.group_size / rl.minibatches")
+    return RTTGRPOConfig(
+        str(task.attempt),
+        per_device_train_batch_size=batch,
+        save_steps=task.world.checkpoint_every * rl.minibatches,
+        seed=task.number,
+        **arm_settings(task.arm, rl),
+        **step_settings(rl, accumulate),
+        **vllm_settings(task.compute, longest),
+        **task.world.trainer_settings(task.model),
+    )
+
+
+def arm_settings(arm: Arm, rl: RL) -> dict[str, Any]:
+    """What an arm changes."""
+    return {
+        "token_beta": rl.beta if arm.beta is None else arm.beta,
+        "token_beta_schedule": arm.beta_schedule,
+        "scheme": arm.scheme,
+        "response_reward": arm.reward,
+        "credit_eos": arm.credit_eos,
+        "per_group_token_mean": not arm.sequence_mean,
+        "loss_type": "grpo" if arm.sequence_mean else "dapo",
+    }
+
+
+def step_settings(rl: RL, accumulate: int) -> dict[str, Any]:
+    """TRL counts optimizer steps, each of `accumulate` passes; a rollout step is `rl.minibatches` of them."""
+    return {
+        "max_steps": rl.steps * rl.minibatches,
+        "gradient_accumulation_steps": accumulate,
+        "steps_per_generation": rl.minibatches * accumulate,
+        "num_generations": rl.group_size,
+        "max_completion_length": rl.max_response_tokens,
+        "learning_rate": rl.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": rl.warmup_steps,
+        "epsilon": rl.clip_low,
+        "epsilon_high": rl.clip_high,
+        "temperature": rl.temperature,
+        "top_p": rl.top_p,
+        "top_k": rl.top_k,
+        "shuffle_dataset": False,
+        "logging_steps": rl.minibatches,
+        "save_strategy": "steps",
+        "save_total_limit": 1,
+    }
+
+
+def vllm_settings(compute: Compute, longest: int) -> dict[str, Any]:
+    """TRL's correction would multiply the loss by exp(sum of log Z) of a response, Z being the mass that top-p keeps:
+    Eq. 6 has no such factor, and it shrinks with length."""
+    return {
+        "use_vllm": compute.vllm != "off",
+        "vllm_importance_sampling_correction": False,
+        "vllm_mode": "server" if compute.vllm == "server" else "colocate",
+        "vllm_max_model_length": longest if compute.vllm == "colocate" else None,
+    }

@@ -1,0 +1,88 @@
+"""What every method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+from rtt_lib.methods.arms import Arm
+from rtt_lib.profile import RL, Compute
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.worlds.base import World
+
+Message = str | list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A policy, what it learns from, and where the attempt is kept.
+
+    number:  the seed of the run
+    prompts: in the order of training
+    attempt: the folder of checkpoints; a run that was killed goes on from the last one
+    """
+
+    arm: Arm
+    rl: RL
+    compute: Compute
+    number: int
+    world: World
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prompts: Sequence[RubricPrompt]
+    attempt: Path
+
+    @property
+    def chat(self) -> bool:
+        return self.world.chat(self.tokenizer)
+
+    def asked(self, prompt: RubricPrompt) -> Message:
+        return [{"role": "user", "content": prompt.prompt}] if self.chat else prompt.prompt
+
+    def answered(self, response: str) -> Message:
+        return [{"role": "assistant", "content": response}] if self.chat else f" {response}"
+
+    def supervised_settings(self) -> dict[str, Any]:
+        """For TRL's SFT and DPO trainers."""
+        how = self.world.supervised(self.arm.trainer)
+        batch, accumulate = self.world.passes(how.responses, how.tokens, how.being)
+        return {
+            **how.settings,
+            "per_device_train_batch_size": batch,
+            "gradient_accumulation_steps": accumulate,
+            "logging_steps": self.rl.minibatches,
+            "save_strategy": "no",  # done again after a kill
+            "seed": self.number,
+            **self.world.trainer_settings(self.model),
+        }
+
+    def demonstrations(self) -> list[tuple[RubricPrompt, str]]:
+        return self.world.demonstrations(self.prompts, self.number, self.tokenizer)
+
+
+def save_policy(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """An ordinary checkpoint, adapters merged; weights that are spread over processes are gathered."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        if PartialState().is_main_process:
+            model.merge_and_unload().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        return
+    trainer.save_model(str(folder))
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
+
+
+def per_rollout_step(log: list[dict[str, Any]], steps_per_rollout: int) -> list[dict[str, Any]]:
+    """The training rows of a trainer's log, counted in rollout steps; wall times stay out of the record."""
+    timed = ("step_time", "train_runtime", "rtt/verify_seconds", "rtt/relevance_seconds")
+    rows = [row for row in log if "loss" in row]
+    # A checkpoint's log comes back sorted by name: sorted always, a resumed run's record equals an undisturbed one's.
+    return [
+        {"step": row["step"] // steps_per_rollout} | {k: row[k] for k in sorted(row) if k not in ("step", *timed)}
+        for row in rows
+    ]

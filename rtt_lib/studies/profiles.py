@@ -1,0 +1,70 @@
+"""A profile that is read and checked: by itself, by its world, and against the arms that there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from rtt_lib import worlds
+from rtt_lib.errors import RTTError
+from rtt_lib.methods.arms import ARMS
+from rtt_lib.profile import Experiment, Profile, Where, read_profile
+from rtt_lib.yaml_tree import nearest, place
+
+SUPERVISED = ("sft", "dpo")  # methods that learn from given responses
+
+
+def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
+    """See `rtt_lib.profile.read_profile`; what cannot run is an error that names the place in the file."""
+    profile, where = read_profile(path_or_name, overrides)
+
+    def require(holds: bool, dotted: str, message: str) -> None:
+        _require(holds, dotted, message, where)
+
+    worlds.check(profile, require)
+    for name, experiment in profile.experiments.items():
+        _check_experiment(profile, name, experiment, where)
+    return profile
+
+
+def _require(holds: bool, dotted: str, message: str, where: Where) -> None:
+    if not holds:
+        raise RTTError(f"{place(tuple(dotted.split('.')), where)}: {message}")
+
+
+def _check_experiment(profile: Profile, name: str, experiment: Experiment, where: Where) -> None:
+    dotted, rl, data = f"experiments.{name}.arms", profile.rl, profile.data
+    for arm in experiment.arms:
+        near = nearest(arm, ARMS)
+        _require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}", where)
+        if ARMS[arm].trainer in SUPERVISED:
+            by_rule = worlds.family(profile).CONSTRUCTED
+            _require(
+                data.source in by_rule or data.responses is not None,
+                dotted,
+                f"'{arm}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's as "
+                "data.responses",
+                where,
+            )
+            _require(
+                data.responses is not None or rl.prompts_per_step % rl.minibatches == 0,
+                "rl.minibatches",
+                f"'{arm}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
+                f"which do not divide into {rl.minibatches} minibatches",
+                where,
+            )
+        _require(
+            ARMS[arm].scheme != "released" or worlds.family(profile).EQUAL_RUBRICS,
+            dotted,
+            f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of "
+            f"{data.source} differ: leave it to a profile of the micro world",
+            where,
+        )
+    for seed in experiment.seeds:
+        _require(
+            re.fullmatch(r"[A-Z](0|[1-9][0-9]*)", seed) is not None,
+            f"experiments.{name}.seeds",
+            f"'{seed}' is not a seed: a capital letter for the base model and a number, as A0",
+            where,
+        )

@@ -1,0 +1,78 @@
+"""One training run: everything that decides its outcome, and the folder where it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from rtt_lib import store
+from rtt_lib.fingerprint import code_digest, short
+from rtt_lib.methods import METHODS
+from rtt_lib.methods.arms import Arm
+from rtt_lib.profile import Profile
+from rtt_lib.worlds import open_world
+from rtt_lib.worlds.base import World
+
+UNTRAINED = "none"  # the arm evaluates the base policy as it is
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """An arm in a world with a seed: A0 is base policy A with RL seed 0."""
+
+    arm: Arm
+    world: str
+    seed: str
+    profile: Profile = field(hash=False, repr=False)
+
+    @property
+    def number(self) -> int:
+        return int(self.seed[1:])
+
+    @property
+    def place(self) -> Path:
+        """How a person names the run."""
+        return Path(self.world) / self.arm.name / self.seed
+
+    @property
+    def trained(self) -> bool:
+        return self.arm.trainer != UNTRAINED
+
+    @cached_property
+    def home(self) -> World:
+        """The world itself."""
+        return open_world(self.profile, self.world)
+
+    @cached_property
+    def training_fingerprint(self) -> str:
+        """Of the trained policy: an evaluation of other size does not train it again."""
+        code = [*self.home.code, *([METHODS[self.arm.trainer]] if self.trained else [])]
+        return short(
+            {
+                "arm": asdict(replace(self.arm, about="")),  # the words about it decide nothing
+                "world": self.world,
+                "seed": self.seed,
+                "rl": asdict(self.profile.rl),
+                "inputs": self.home.training_inputs(self.seed, self.arm.discriminator),
+                "code": code_digest(*code),
+            }
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the evaluated policy."""
+        return short({"policy": self.training_fingerprint, "evaluation": self.home.evaluation_inputs()})
+
+    @property
+    def folder(self) -> Path:
+        return store.folder_of("runs", self.training_fingerprint)
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / "evaluations" / self.fingerprint
+
+    @property
+    def policy(self) -> str | Path:
+        """The trained policy, or the base policy where none is trained."""
+        return self.folder / "policy" if self.trained else self.home.base(self.seed)

@@ -1,0 +1,123 @@
+"""Processes that train, on a share of the cores each; none outlives the process that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from rtt_lib.errors import RTTError
+from rtt_lib.machine import cores
+
+PARENT = "RTT_PARENT"  # the process without which a run that it started must end
+# Large pages for large tensors: training of a language model is a fifth faster with them.
+PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int, threads: int | None = None, reuse: bool = True) -> Iterator[ProcessPoolExecutor]:
+    """`workers` processes of `threads` threads each (None: the cores shared out).
+
+    reuse: False gives every job a fresh process, with nothing of the last one in memory.
+    Where one job fails, those that run are brought to their end, and none is begun.
+    """
+    share = threads or max(1, cores() // workers)
+    with _environment({**PAGES, "OMP_NUM_THREADS": str(share), "MKL_NUM_THREADS": str(share)}):
+        pool = ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(share,),
+            max_tasks_per_child=None if reuse else 1,
+        )
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    """What processes that start now inherit."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _begin_worker(threads: int) -> None:
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    import datasets
+    import torch
+    import transformers
+
+    torch.set_num_threads(threads)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    end_with(os.getppid())
+
+
+def end_with(parent: int) -> None:
+    """End this process when `parent` is gone: the next attempt would write into the same folder."""
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(parent, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            if os.getppid() == 1 and parent != 1:  # the parent's number may be somebody else's by now
+                os._exit(1)
+            time.sleep(0.5)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """In a process that a worker started by a command line."""
+    if PARENT in os.environ:
+        end_with(int(os.environ[PARENT]))
+
+
+@contextlib.contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """All that this process and its libraries print goes to a file, which an error quotes and success removes."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for each in (*kept, handle):
+            os.close(each)
+
+
+def tail(log: Path, characters: int = 2000) -> str:
+    """The end of what was printed."""
+    return log.read_text(encoding="utf-8", errors="replace")[-characters:] if log.is_file() else ""
+
+
+def failed(what: str, reason: str, log: Path) -> RTTError:
+    printed = tail(log)
+    return RTTError(f"{what}: {reason}" + (f"; {log} ends with\n{printed}" if printed else ""))

@@ -1,0 +1,122 @@
+"""What a method needs to know of the place where it is tried. `rtt_lib.worlds` has the list of places.
+
+A *world* has prompts, a base policy, a verifier and an evaluation. Methods know this protocol and no world; worlds
+know no method. A family of worlds is a package with three functions: `check(profile, require)`, `names(experiment)`
+and `open_world(profile, name)`, which gives one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rtt_lib.profile import Profile
+from rtt_lib.relevance.base import RelevanceSource
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.verify.batch import Verifier
+
+# (holds, the dotted key of the profile, what is wrong): an error that names the key's place where it does not hold
+Require = Callable[[bool, str, str], None]
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """How SFT and DPO are trained in a world.
+
+    responses: of one optimizer step, over all processes; tokens: of a response at the longest
+    settings:  for TRL's trainer; being: what `responses` is, for an error about it
+    """
+
+    responses: int
+    tokens: int
+    settings: Mapping[str, Any]
+    being: str
+
+
+class World(Protocol):
+    """One world of one profile.
+
+    name:      what tables call it: `L`, `composed`
+    code:      entry points of the code that decides a trained policy, for its fingerprint (`rtt_lib.fingerprint`)
+    checkpoint_every: rollout steps between two checkpoints
+    threads:   of one run; None: its share of the machine's cores
+    chat:      prompts go into the policy's chat template
+    """
+
+    profile: Profile
+    name: str
+    code: Sequence[str]
+    checkpoint_every: int
+    threads: int | None
+
+    # --- what decides a run, beside its arm, its seed and `profile.rl` ---
+
+    def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
+        """Of the trained policy; `discriminator`: the kind that its arm reads."""
+
+    def evaluation_inputs(self) -> dict[str, Any]:
+        """Of its evaluation."""
+
+    def lacking(self, record: Mapping[str, Any]) -> bool:
+        """Can an evaluation now be completed that had to leave something out?"""
+
+    # --- the policy and what it learns from ---
+
+    def base(self, seed: str) -> str | Path:
+        """The base policy of a seed, a folder or a model's name; made now where it is made on the spot."""
+
+    def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The base policy, ready to be trained."""
+
+    def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
+        """The training prompts in the order of training; how many were left out because they are too long."""
+
+    def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool: ...
+
+    def verifier(self) -> Verifier: ...
+
+    def discriminator(self, kind: str) -> Path:
+        """The folder of a discriminator, `taxonomy` or `greedy`."""
+
+    def counterfactual(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]
+    ) -> RelevanceSource:
+        """The log-probability contrast, for which the world knows how to withhold a criterion from its prompt."""
+
+    def demonstrations(
+        self, prompts: Sequence[RubricPrompt], number: int, tokenizer: PreTrainedTokenizerBase
+    ) -> list[tuple[RubricPrompt, str]]:
+        """Prompts with responses that are meant to keep every criterion."""
+
+    def own_responses(
+        self,
+        prompts: Sequence[RubricPrompt],
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        number: int,
+        folder: Path,
+    ) -> list[str]:
+        """One response to each prompt by the policy as it starts out, sampled as in RL."""
+
+    # --- how it is trained here ---
+
+    def passes(self, responses: int, tokens: int, being: str) -> tuple[int, int]:
+        """How many of an optimizer step's `responses` one process takes at once, and how often."""
+
+    def trainer_settings(self, model: PreTrainedModel) -> dict[str, Any]:
+        """For any of TRL's trainers: precision, device, what is printed."""
+
+    def supervised(self, trainer: str) -> Supervised:
+        """For `sft` or `dpo`."""
+
+    # --- how good it is ---
+
+    def evaluate(self, policy: str | Path, folder: Path, number: int) -> dict[str, Any]:
+        """The scores of a policy (the record that every table reads); responses go below `folder`."""
+
+    def questions(self, n: int) -> list[RubricPrompt]:
+        """Prompts to look at that no policy is trained on."""
