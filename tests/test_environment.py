@@ -170,12 +170,22 @@ def test_the_running_environment_is_the_locked_one() -> None:
     assert not wrong, f"not as in requirements.lock (make env mends it): {wrong}"
 
 
-def test_the_readme_links_to_what_exists_and_names_every_profile() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", readme):
-        assert (ROOT / target).exists(), f"README.md links to {target}"
-    for profile in (ROOT / "params").glob("*.yaml"):
-        assert f"| `{profile.stem}` |" in readme
+def test_the_readme_and_the_docs_link_to_what_exists() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())]
+    assert len(links) >= 20
+    for page, link in links:
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or (page, page.name) in {(ROOT / "docs" / link, link) for _, link in links}, (
+            f"nothing links to {page.name}"
+        )
+
+
+def test_the_readme_names_every_profile() -> None:
+    profiles = (ROOT / "README.md").read_text().partition("\n## Profiles\n")[2].partition("\n## ")[0]
+    named = [name for line in profiles.splitlines() if line.startswith("| `") for name in line.split("|")[1].split(",")]
+    assert sorted(name.strip(" `") for name in named) == sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
     assert (ROOT / "LICENSE").read_text().lstrip().startswith("Apache License")
 
 
