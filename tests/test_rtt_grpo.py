@@ -22,7 +22,7 @@ from trl import GRPOConfig, GRPOTrainer
 from rtt_lib.credit import SCHEMES, combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
-from rtt_lib.methods.rtt_grpo import parse_rubric, rubric_dataset
+from rtt_lib.methods.verification import parse_rubric, rubric_dataset
 from rtt_lib.relevance.sources import Oracle, Random
 from rtt_lib.schema import Criterion
 from rtt_lib.train import RTTGRPOConfig, RTTGRPOTrainer

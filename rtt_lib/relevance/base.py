@@ -40,6 +40,21 @@ class Rollouts:
         longest = max((len(rubric) for rubric in self.criteria), default=0)
         return len(self.responses), longest, self.token_ids.shape[1]
 
+    def verdict_tensor(self) -> torch.Tensor:
+        """[B, K] float32: 1 satisfied, 0 violated, NaN unknown or absent."""
+        values = torch.full(self.shape[:2], torch.nan)
+        for i, row in enumerate(self.verdicts):
+            values[i, : len(row)] = torch.tensor([verdict.as_float() for verdict in row])
+        return values.to(self.mask.device)
+
+    def has_text(self) -> torch.Tensor:
+        """[B, T] bool: tokens that stand for characters of the response, which EOS does not."""
+        written = torch.zeros(self.mask.shape, dtype=torch.bool)
+        for i, spans in enumerate(self.offsets):
+            row = [end > start for start, end in spans][: written.shape[1]]
+            written[i, : len(row)] = torch.tensor(row, dtype=torch.bool)
+        return written.to(self.mask.device)
+
 
 class RelevanceSource(Protocol):
     """p_k(i, t) of Eq. 4: how much response i's token t matters for criterion k.

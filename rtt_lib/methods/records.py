@@ -1,0 +1,120 @@
+"""What a training leaves behind about verdicts and credit: numbers for the log, rows for the saved rollouts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from rtt_lib.relevance.base import Rollouts
+from rtt_lib.schema import Criterion
+from rtt_lib.verify.verdict import Verdict, aon, csr
+
+REWARDS = {"aon": aon, "csr": csr}
+# TRL's deviation from the mean of equal rewards can be a rounding error, which its 1e-4 magnifies.
+SILENT = 1e-2
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What each response and each token of it was given.
+
+    a_res      [B]        response-level advantage
+    a_tok      [B, T]     token-level advantage; None where token_beta is 0
+    relevance  [B, K, T]  what `a_tok` came from; None where token_beta is 0
+    """
+
+    a_res: Tensor
+    a_tok: Tensor | None = None
+    relevance: Tensor | None = None
+
+
+def mean_over_processes(value: float, accelerator: Accelerator) -> float:
+    """NaN stands for nothing to report: it is left out."""
+    return accelerator.gather(torch.tensor([value], device=accelerator.device)).nanmean().item()
+
+
+def verdict_metrics(
+    rubrics: Sequence[Sequence[Criterion]], verdicts: Sequence[Sequence[Verdict]], accelerator: Accelerator
+) -> dict[str, float]:
+    """Share unknown, both rewards, and the share satisfied of each criterion family among its known verdicts."""
+    local = [(c.family, v.value) for pair in zip(rubrics, verdicts, strict=True) for c, v in zip(*pair, strict=True)]
+    values = defaultdict(list)
+    for family, value in gather_object(local):
+        values[family].append(value)
+    everything = [value for row in values.values() for value in row]
+    metrics = {"verdict/unknown": everything.count(None) / max(1, len(everything))}
+    # Both rewards, whichever one is trained on: curves of different arms can be laid over one another.
+    for name, score in REWARDS.items():
+        rewards = torch.tensor([score([verdict.value for verdict in row]) for row in verdicts])
+        metrics[f"verdict/{name}"] = mean_over_processes(rewards.nanmean().item(), accelerator)
+    for family, row in values.items():
+        known = [value for value in row if value is not None]
+        if known:
+            metrics[f"verdict/{family}"] = sum(known) / len(known)
+    return metrics
+
+
+def credit_metrics(credit: Credit, rollouts: Rollouts, group_size: int, accelerator: Accelerator) -> dict[str, float]:
+    """How large both advantages are; with token credit also where it went."""
+    metrics = {"credit/a_res_abs": mean_over_processes(credit.a_res.abs().mean().item(), accelerator)}
+    if credit.a_tok is None:
+        return metrics
+    size = credit.a_tok.abs()
+    mean = size.sum() / rollouts.mask.sum().clamp(min=1)
+    metrics["credit/a_tok_abs"] = mean_over_processes(mean.item(), accelerator)
+    metrics["credit/a_tok_max"] = accelerator.gather(size.max().reshape(1)).max().item()
+    metrics["credit/eos"] = mean_over_processes(_credit_at_the_end(credit.a_tok, rollouts), accelerator)
+    return metrics | _silent_groups(credit.a_res, credit.a_tok, group_size, accelerator)
+
+
+def _credit_at_the_end(a_tok: Tensor, rollouts: Rollouts) -> float:
+    """Mean token credit of the end tokens of the responses that ended; NaN where none did."""
+    last = rollouts.mask.sum(1).clamp(min=1) - 1
+    ended = [bool(spans) and spans[-1][0] == spans[-1][1] for spans in rollouts.offsets]
+    return a_tok.gather(1, last.unsqueeze(1)).squeeze(1)[torch.tensor(ended, device=a_tok.device)].mean().item()
+
+
+def _silent_groups(a_res: Tensor, a_tok: Tensor, group_size: int, accelerator: Accelerator) -> dict[str, float]:
+    """RTT's answer to sparse rewards: groups without a response-level signal that still get a token-level one."""
+    res = accelerator.gather(a_res).view(-1, group_size)
+    tok = accelerator.gather(a_tok.abs().amax(1)).view(-1, group_size)
+    silent = res.abs().amax(1) < SILENT
+    return {
+        "credit/silent_groups": silent.float().mean().item(),
+        "credit/silent_groups_with_token_credit": (silent & (tok > 0).any(1)).float().mean().item(),
+    }
+
+
+def rollout_rows(
+    rollouts: Rollouts, credit: Credit, tokenizer: PreTrainedTokenizerBase, step: int
+) -> list[dict[str, Any]]:
+    """One row per response: its text, tokens, rubric, verdicts, and the credit of every token."""
+    return [
+        {
+            "step": step,
+            "prompt": rollouts.prompts[i],
+            "response": rollouts.responses[i],
+            "tokens": tokenizer.convert_ids_to_tokens(rollouts.token_ids[i, :n].tolist()),
+            "offsets": [list(span) for span in rollouts.offsets[i][:n]],
+            "criteria": [criterion.to_json() for criterion in rollouts.criteria[i]],
+            "verdicts": [verdict.value for verdict in rollouts.verdicts[i]],
+            "a_res": credit.a_res[i].item(),
+            "a_tok": None if credit.a_tok is None else _rounded(credit.a_tok[i, :n]),
+            "relevance": None
+            if credit.relevance is None
+            else [_rounded(row[:n]) for row in credit.relevance[i, : len(rollouts.criteria[i])]],
+        }
+        for i, n in enumerate(rollouts.mask.sum(1).tolist())
+    ]
+
+
+def _rounded(x: Tensor) -> list[float]:
+    return [round(value, 4) for value in x.tolist()]
