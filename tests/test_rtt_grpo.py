@@ -545,11 +545,31 @@ def test_too_many_in_a_row_stop_the_run(tmp_path, cls):
         ({"token_beta_schedule": "cosine"}, "'constant' or 'linear'"),
         ({"max_skipped_in_a_row": 0}, "max_skipped_in_a_row=0 .*at least 1"),
         ({"loss_type": "grpo"}, "per_group_token_mean.*'dapo'.*set it to False"),
+        ({"importance_sampling_level": "sequence"}, "token credit, whose sum over a response is zero, cancels"),
+        ({"off_policy_mask_threshold": 0.5}, "some tokens of a response that has drifted and not the others"),
+        ({"use_vllm": True, "top_p": 0.99}, r"with top_p=0.99 TRL's importance correction .* shrinks with its length"),
+        ({"use_vllm": True, "top_k": 100, "min_p": 0.1}, r"with top_k=100 and min_p=0.1 TRL's importance"),
+        ({"use_vllm": True, "generation_kwargs": {"top_p": 0.9}}, r"with top_p=0.9 TRL's importance"),
     ],
 )
 def test_the_config_names_what_can_be_chosen(tmp_path, changes, message):
     with pytest.raises(RTTError, match=message):
         RTTGRPOConfig(**settings(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"importance_sampling_level": "sequence", "token_beta": 0.0},
+        {"off_policy_mask_threshold": 0.5, "token_beta": 0.0},
+        {"use_vllm": True},
+        {"use_vllm": True, "top_p": 0.99, "vllm_importance_sampling_correction": False},
+        {"top_p": 0.99, "top_k": 100},
+    ],
+    ids=str,
+)
+def test_the_config_takes_what_does_no_harm(tmp_path, changes):
+    RTTGRPOConfig(**settings(tmp_path, **changes))
 
 
 def test_token_credit_needs_a_relevance_source(tmp_path):

@@ -60,16 +60,50 @@ class RTTGRPOConfig(SteadyGRPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_names()
+        self._refuse_what_cancels_token_credit()
+        self._refuse_weights_for_truncated_sampling()
+        if self.per_group_token_mean and self.loss_type != "dapo":
+            raise RTTError(
+                "per_group_token_mean rescales TRL's 'dapo' loss to Eq. 6; "
+                f"with loss_type={self.loss_type!r} set it to False"
+            )
+
+    def _check_names(self) -> None:
         if self.scheme not in SCHEMES:
             raise RTTError(f"scheme={self.scheme!r} is unknown: choose one of {', '.join(SCHEMES)}")
         if self.response_reward not in REWARDS:
             raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
         if self.token_beta_schedule not in ("constant", "linear"):
             raise RTTError(f"token_beta_schedule={self.token_beta_schedule!r} is unknown: 'constant' or 'linear'")
-        if self.per_group_token_mean and self.loss_type != "dapo":
+
+    def _refuse_what_cancels_token_credit(self) -> None:
+        if self.token_beta == 0:
+            return
+        if self.importance_sampling_level == "sequence":
             raise RTTError(
-                "per_group_token_mean rescales TRL's 'dapo' loss to Eq. 6; "
-                f"with loss_type={self.loss_type!r} set it to False"
+                "importance_sampling_level='sequence' gives all tokens of a response the gradient of one ratio: token "
+                "credit, whose sum over a response is zero, cancels. Use 'token', or token_beta=0"
+            )
+        if self.off_policy_mask_threshold is not None:
+            raise RTTError(
+                "off_policy_mask_threshold drops what has a negative advantage: with token credit that is some tokens "
+                "of a response that has drifted and not the others. Set it to None, or token_beta=0"
+            )
+
+    def _refuse_weights_for_truncated_sampling(self) -> None:
+        """vLLM's log-probabilities are those among the kept tokens, the trainer's those among all."""
+        sampling = {"top_p": self.top_p, "top_k": self.top_k, "min_p": self.min_p, **(self.generation_kwargs or {})}
+        cut = [
+            f"{name}={sampling[name]}"
+            for name, all_tokens in (("top_p", (1, None)), ("top_k", (0, -1, None)), ("min_p", (0, None)))
+            if sampling[name] not in all_tokens
+        ]
+        if self.use_vllm and self.vllm_importance_sampling_correction and cut:
+            raise RTTError(
+                f"with {' and '.join(cut)} TRL's importance correction for vLLM multiplies the loss of a response by "
+                "the product of the probability mass kept at each token, which shrinks with its length; Eq. 6 has no "
+                "such factor. Set vllm_importance_sampling_correction=False, or sample from all tokens"
             )
 
 
