@@ -136,7 +136,7 @@ def discriminator_survival(results: Path, scored: Scored) -> pd.DataFrame:
     folder = results / "discriminator" / "taxonomy"
     if not folder.exists():
         return pd.DataFrame(columns=["tokens", "count", "mean p", "p at least 0.5", "left after truncation"])
-    return survival_table(DiscriminatorSource(Discriminator.load(folder))(scored.rollouts), scored)
+    return survival_table(DiscriminatorSource(Discriminator.load(folder), raw=True)(scored.rollouts), scored)
 
 
 # --- D3: loss aggregation ---

@@ -7,7 +7,7 @@ that `RTTGRPOTrainer` calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.models import device_for, load_causal_lm, load_tokenizer
 from rtt_lib.profile import RL, Profile
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
-from rtt_lib.relevance.sources import Threshold
+from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.runs import RunSpec, base_folder
@@ -83,7 +83,7 @@ class Walkthrough:
 
     @property
     def unrounded(self) -> RelevanceSource:
-        return self.relevance.inner if isinstance(self.relevance, Threshold) else self.relevance
+        return replace(self.relevance, raw=True) if isinstance(self.relevance, DiscriminatorSource) else self.relevance
 
     def roll_out(self, policy: str | Path) -> Rollouts:
         return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)

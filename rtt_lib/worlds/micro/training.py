@@ -114,10 +114,8 @@ def relevance_source(spec: RunSpec, model: PreTrainedModel, tokenizer: PreTraine
             return Counterfactual(model, tokenizer, without_criterion, batch_size=256)
     from rtt_lib.relevance.discriminator import Discriminator
 
-    source = DiscriminatorSource(Discriminator.load(spec.discriminator))
-    if spec.arm.relevance == "raw":
-        return source
-    return Threshold(source) if spec.arm.relevance == "truncated" else Threshold(source, 0.5)
+    source = DiscriminatorSource(Discriminator.load(spec.discriminator), raw=spec.arm.relevance in ("raw", "truncated"))
+    return Threshold(source) if spec.arm.relevance == "truncated" else source
 
 
 def without_criterion(prompt: str, criterion: Criterion) -> str:
