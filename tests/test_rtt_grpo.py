@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import re
@@ -22,10 +23,11 @@ from trl import GRPOConfig, GRPOTrainer
 from rtt_lib.credit import SCHEMES, combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
-from rtt_lib.methods.verification import parse_rubric, rubric_dataset
+from rtt_lib.methods.verification import parse_rubric, rubric_dataset, undecidable
 from rtt_lib.relevance.sources import Oracle, Random
 from rtt_lib.schema import Criterion
 from rtt_lib.train import RTTGRPOConfig, RTTGRPOTrainer
+from rtt_lib.verify import batch
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import Verdict, csr
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
@@ -66,9 +68,8 @@ def make(folder, *, model=None, verifier=None, relevance=None, cls=RTTGRPOTraine
         verifier or Verifier(),
         relevance or Random(),
         args=RTTGRPOConfig(**settings(folder, **changes)),
-        train_dataset=DATA,
         processing_class=TOKENIZER,
-        **(extra or {}),
+        **{"train_dataset": DATA, **(extra or {})},
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -411,6 +412,69 @@ def test_in_bfloat16_it_learns_from_the_same_rollouts(tmp_path):
     assert torch.cosine_similarity(*moved, dim=0) > 0.9
 
 
+class Counted:
+    """Decides nothing from a batch on; says why."""
+
+    def __init__(self, from_batch: int = 0, share: float = 1.0):
+        self.from_batch, self.share, self.batches = from_batch, share, 0
+
+    def __call__(self, prompts, responses, rubrics):
+        self.batches += 1
+        unknown = round(self.share * len(rubrics)) if self.batches > self.from_batch else 0
+        return [
+            [Verdict(None, "the judge is silent") if i < unknown else Verdict(k < 2) for k in range(len(rubric))]
+            for i, rubric in enumerate(rubrics)
+        ]
+
+
+def test_a_verifier_that_decides_nothing_stops_the_run(tmp_path):
+    """40 verdicts a batch: from the second on there are 50 to judge by."""
+    verifier = Counted()
+    with pytest.raises(RTTError, match=r"100% of the last 80 verdicts are unknown.*max_unknown = 50%.*silent"):
+        train(tmp_path, verifier=verifier, max_steps=9)
+    assert verifier.batches == 2
+
+
+def test_a_verifier_that_fell_silent_stops_the_run(tmp_path):
+    verifier = Counted(from_batch=3)
+    with pytest.raises(RTTError, match="57% of the last 280 verdicts are unknown"):
+        train(tmp_path, verifier=verifier, max_steps=9)
+    assert verifier.batches == 7  # three that were decided, four that were not
+
+
+@pytest.mark.parametrize(("share", "max_unknown"), [(0.5, 0.5), (1.0, 1.0)])
+def test_unknown_verdicts_up_to_the_limit_do_not_stop_the_run(tmp_path, share, max_unknown):
+    trainer = train(tmp_path, verifier=Counted(share=share), max_steps=3, max_unknown=max_unknown)
+    assert logged(trainer, "verdict/unknown") == [share] * 3
+
+
+def with_soft_criteria(soft: int) -> Dataset:
+    rubric = ["Be kind."] * soft + [{"text": "no commas", "verifier": "micro:no_commas"}] * (5 - soft)
+    return Dataset.from_list([{"prompt": "no commas :", "criteria": json.dumps(rubric)}] * 8)
+
+
+def test_data_that_cannot_be_verified_stop_the_run_before_it_starts(tmp_path):
+    trainer = make(tmp_path, extra={"train_dataset": with_soft_criteria(3)})
+    with pytest.raises(RTTError, match=r"60% of the training data's criteria cannot be .*no judge LLM is set"):
+        trainer.train()
+    assert trainer.state.global_step == 0 and not trainer._metrics["train"]
+
+
+def test_data_that_can_partly_be_verified_are_trained_on_and_it_is_said(tmp_path, caplog):
+    train(tmp_path, extra={"train_dataset": with_soft_criteria(1)}, max_steps=1)
+    assert "20% of the training data's criteria cannot be decided here" in caplog.text
+
+
+def test_code_checkers_ask_for_the_sandbox(monkeypatch):
+    checker = Criterion(
+        "Rhyme.", "code:python", {"code": "def check(prompt, response): return True", "function": "check"}
+    )
+    assert undecidable(Verifier(), [[checker, Criterion("no commas", "micro:no_commas")]])[0] == 0
+    monkeypatch.setattr(batch, "isolation", list)
+    share, reasons = undecidable(Verifier(), [[checker, Criterion("no commas", "micro:no_commas")]])
+    assert share == 0.5 and reasons == {batch.NO_ISOLATION: 1}
+
+
 def test_a_verifier_that_raises_stops_the_run(tmp_path):
     def broken(prompts, responses, rubrics):
         raise ConnectionError("the judge is gone")
@@ -543,6 +607,7 @@ def test_too_many_in_a_row_stop_the_run(tmp_path, cls):
         ({"scheme": "intre"}, "choose one of intra, inter"),
         ({"response_reward": "mean"}, "'aon' or 'csr'"),
         ({"token_beta_schedule": "cosine"}, "'constant' or 'linear'"),
+        ({"max_unknown": 50}, "max_unknown=50 is no share"),
         ({"max_skipped_in_a_row": 0}, "max_skipped_in_a_row=0 .*at least 1"),
         ({"loss_type": "grpo"}, "per_group_token_mean.*'dapo'.*set it to False"),
         ({"importance_sampling_level": "sequence"}, "token credit, whose sum over a response is zero, cancels"),

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate.logging import get_logger
 from accelerate.utils import gather_object
+from datasets import Dataset
 from torch import Tensor
 
 from rtt_lib.credit import SCHEMES, combine, token_advantage
@@ -28,10 +30,19 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import write_jsonl
 from rtt_lib.methods.records import REWARDS, Credit, credit_metrics, mean_over_processes, rollout_rows, verdict_metrics
 from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer
-from rtt_lib.methods.verification import Verifier, checked_verdicts, parse_rubric, rubric_dataset
+from rtt_lib.methods.verification import (
+    ADVICE,
+    UnknownLimit,
+    Verifier,
+    checked_verdicts,
+    parse_rubric,
+    rubric_dataset,
+    undecidable,
+)
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import token_offsets
 
+logger = get_logger(__name__)
 __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
 
 # Schemes whose statistics never leave one response: its group may be spread over processes.
@@ -56,6 +67,9 @@ class RTTGRPOConfig(SteadyGRPOConfig):
         default=True,
         metadata={"help": "Eq. 6: mean over the tokens of a group, then over groups. Needs loss_type='dapo'."},
     )
+    max_unknown: float = field(
+        default=0.5, metadata={"help": "Stop where more than this share of the last verdicts is unknown."}
+    )
     save_rollouts_every: int = field(default=0, metadata={"help": "Save rollouts with token credit every n steps."})
 
     def __post_init__(self) -> None:
@@ -76,6 +90,8 @@ class RTTGRPOConfig(SteadyGRPOConfig):
             raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
         if self.token_beta_schedule not in ("constant", "linear"):
             raise RTTError(f"token_beta_schedule={self.token_beta_schedule!r} is unknown: 'constant' or 'linear'")
+        if not 0 <= self.max_unknown <= 1:
+            raise RTTError(f"max_unknown={self.max_unknown} is no share: from 0 to 1")
 
     def _refuse_what_cancels_token_credit(self) -> None:
         if self.token_beta == 0:
@@ -135,8 +151,25 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         self.verifier = verifier
         self.relevance = relevance
         self._verified: dict[str, Any] = {}
+        self._unknown_limit = UnknownLimit(args.max_unknown)
         self._last_logps: Tensor | None = None
         super().__init__(model, reward_funcs=[self.rubric_reward, *reward_funcs], args=args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_that_verdicts_can_be_given()
+        return super().train(*args, **kwargs)
+
+    def _check_that_verdicts_can_be_given(self) -> None:
+        """Before anything is generated; of a stream nothing is known before."""
+        if not isinstance(self.train_dataset, Dataset) or "criteria" not in self.train_dataset.column_names:
+            return
+        share, reasons = undecidable(self.verifier, map(parse_rubric, self.train_dataset["criteria"]))
+        if not reasons:
+            return
+        found = f"{share:.0%} of the training data's criteria cannot be decided here ({'; '.join(reasons)})"
+        if share > self.args.max_unknown:
+            raise RTTError(f"{found}, more than max_unknown = {self.args.max_unknown:.0%}. {ADVICE}.")
+        logger.warning(f"{found}. {ADVICE}.")
 
     # --- response level: Eq. 2 and 3 ---
 
@@ -151,6 +184,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
         self._log_seconds("rtt/verify_seconds", started)
         self._log_metrics(verdict_metrics(rubrics, verdicts, self.accelerator))
+        self._unknown_limit.count(verdicts)
         self._verified = {
             "prompts": questions, "responses": texts, "criteria": rubrics, "verdicts": verdicts, "offsets": offsets
         }  # fmt: skip
