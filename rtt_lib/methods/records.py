@@ -77,9 +77,10 @@ def credit_metrics(credit: Credit, rollouts: Rollouts, group_size: int, accelera
 
 def _credit_at_the_end(a_tok: Tensor, rollouts: Rollouts) -> float:
     """Mean token credit of the end tokens of the responses that ended; NaN where none did."""
-    last = rollouts.mask.sum(1).clamp(min=1) - 1
-    ended = [bool(spans) and spans[-1][0] == spans[-1][1] for spans in rollouts.offsets]
-    return a_tok.gather(1, last.unsqueeze(1)).squeeze(1)[torch.tensor(ended, device=a_tok.device)].mean().item()
+    length = rollouts.mask.shape[1]
+    last = (torch.arange(length, device=a_tok.device) * rollouts.mask).amax(1, keepdim=True)
+    ended = rollouts.mask.any(1) & ~rollouts.has_text().gather(1, last).squeeze(1)
+    return a_tok.gather(1, last).squeeze(1)[ended].mean().item()
 
 
 def _silent_groups(a_res: Tensor, a_tok: Tensor, group_size: int, accelerator: Accelerator) -> dict[str, float]:
@@ -96,24 +97,27 @@ def _silent_groups(a_res: Tensor, a_tok: Tensor, group_size: int, accelerator: A
 def rollout_rows(
     rollouts: Rollouts, credit: Credit, tokenizer: PreTrainedTokenizerBase, step: int
 ) -> list[dict[str, Any]]:
-    """One row per response: its text, tokens, rubric, verdicts, and the credit of every token."""
-    return [
-        {
-            "step": step,
-            "prompt": rollouts.prompts[i],
-            "response": rollouts.responses[i],
-            "tokens": tokenizer.convert_ids_to_tokens(rollouts.token_ids[i, :n].tolist()),
-            "offsets": [list(span) for span in rollouts.offsets[i][:n]],
-            "criteria": [criterion.to_json() for criterion in rollouts.criteria[i]],
-            "verdicts": [verdict.value for verdict in rollouts.verdicts[i]],
-            "a_res": credit.a_res[i].item(),
-            "a_tok": None if credit.a_tok is None else _rounded(credit.a_tok[i, :n]),
-            "relevance": None
-            if credit.relevance is None
-            else [_rounded(row[:n]) for row in credit.relevance[i, : len(rollouts.criteria[i])]],
-        }
-        for i, n in enumerate(rollouts.mask.sum(1).tolist())
-    ]
+    """One row per response: its text, the model's tokens, rubric, verdicts, and the credit of every token."""
+    rows = []
+    for i, own in enumerate(rollouts.mask):
+        places = own.nonzero().squeeze(1).tolist()
+        rows.append(
+            {
+                "step": step,
+                "prompt": rollouts.prompts[i],
+                "response": rollouts.responses[i],
+                "tokens": tokenizer.convert_ids_to_tokens(rollouts.token_ids[i, own].tolist()),
+                "offsets": [list(rollouts.offsets[i][t]) for t in places],
+                "criteria": [criterion.to_json() for criterion in rollouts.criteria[i]],
+                "verdicts": [verdict.value for verdict in rollouts.verdicts[i]],
+                "a_res": credit.a_res[i].item(),
+                "a_tok": None if credit.a_tok is None else _rounded(credit.a_tok[i, own]),
+                "relevance": None
+                if credit.relevance is None
+                else [_rounded(row[own]) for row in credit.relevance[i, : len(rollouts.criteria[i])]],
+            }
+        )
+    return rows
 
 
 def _rounded(x: Tensor) -> list[float]:

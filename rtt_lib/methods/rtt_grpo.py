@@ -40,7 +40,7 @@ from rtt_lib.methods.verification import (
     undecidable,
 )
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
-from rtt_lib.relevance.spans import token_offsets
+from rtt_lib.relevance.spans import own_offsets
 
 logger = get_logger(__name__)
 __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
@@ -129,7 +129,8 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`
     (see `parse_rubric`).
     verifier:      decides every criterion of every response: True, False, or None, which is an unknown verdict, not a
-                   failed one. Of a conversation it and the relevance source see the last message alone
+                   failed one. Of a conversation it and the relevance source see the last message alone, of a
+                   response with tools or an environment the turns that the model wrote
     relevance:     a relevance source (`rtt_lib.relevance`); not needed where `args.token_beta` is 0
     reward_funcs:  further TRL reward functions, added to the rubric reward
     """
@@ -150,6 +151,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
             raise RTTError("RTTGRPOTrainer needs a relevance source, unless token_beta is 0 (plain GRPO)")
         self.verifier = verifier
         self.relevance = relevance
+        self._own: list[list[int]] | None = None
         self._verified: dict[str, Any] = {}
         self._unknown_limit = UnknownLimit(args.max_unknown)
         self._last_logps: Tensor | None = None
@@ -177,7 +179,9 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **kwargs: Any
     ) -> list[float]:
         """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given."""
-        texts, offsets = zip(*(token_offsets(self._tokenizer, ids) for ids in completion_ids), strict=True)
+        own = self._own or [[1] * len(ids) for ids in completion_ids]
+        read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
+        texts, offsets = zip(*read, strict=True)
         questions = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
         started = time.perf_counter()
@@ -201,7 +205,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        mask = output["completion_mask"].bool()
+        mask = _own_tokens(output).bool()
         rollouts = Rollouts(**self._verified, token_ids=output["completion_ids"], mask=mask)
         credit = self._credit(rollouts, output["advantages"])
         self._log_metrics(credit_metrics(credit, rollouts, self._group_size, self.accelerator))
@@ -276,6 +280,12 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
     # --- sampling ---
 
+    def _generate(self, prompts: list) -> tuple:
+        """Kept for verification: which tokens are the model's (1), where tools or an environment wrote some (0)."""
+        generated = super()._generate(prompts)
+        self._own = generated[2]
+        return generated
+
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
         """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
         with nullcontext() if self.use_vllm else self.accelerator.autocast():
@@ -298,7 +308,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss = super()._compute_loss(model, inputs)
-        old, mask = inputs.get("old_per_token_logps"), inputs["completion_mask"]
+        old, mask = inputs.get("old_per_token_logps"), _own_tokens(inputs)
         if old is not None:
             log_ratio = (self._last_logps - old) * mask
             kl = (log_ratio.exp() - 1 - log_ratio).sum() / mask.sum().clamp(min=1)
@@ -312,3 +322,8 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         rows = gather_object(rollout_rows(rollouts, credit, self._tokenizer, step))
         if self.accelerator.is_main_process:
             write_jsonl(Path(self.args.output_dir) / "rollouts" / f"step_{step:05d}.jsonl.gz", rows)
+
+
+def _own_tokens(batch: Mapping[str, Tensor]) -> Tensor:
+    """[B, T]: 1 on the tokens that the model wrote; TRL's loss leaves out the others too."""
+    return batch["completion_mask"] * batch.get("tool_mask", 1)

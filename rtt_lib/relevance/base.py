@@ -17,11 +17,11 @@ class Rollouts:
     """A batch of B responses and their rubrics; K is the longest rubric, T the longest response.
 
     prompts:    B texts the policy was given; of a conversation the last message alone
-    responses:  B texts, special tokens removed
+    responses:  B texts, special tokens removed; where tools or an environment wrote too, the model's turns alone
     criteria:   B rubrics of at most K criteria
     verdicts:   B lists of verdicts with their evidence, aligned with `criteria`
     token_ids:  [B, T] the policy's tokens, padded on the right
-    mask:       [B, T] bool, True on response tokens (EOS included)
+    mask:       [B, T] bool, True on the model's own response tokens (EOS included)
     offsets:    B lists of the character span of each response token in `responses`;
                 an empty span (n, n) for a token without text, EOS say
     """
