@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -239,6 +240,31 @@ def test_the_log_says_what_was_credited(tmp_path):
     row = trainer.state.log_history[0]
     assert set(names.split()) <= set(row)
     assert row["verdict/unknown"] == 0 and 0 < row["verdict/csr"] < 1 and row["credit/a_tok_abs"] > 0
+
+
+@pytest.mark.parametrize("token_beta", [0.0, 0.5])
+def test_trls_table_of_completions_shows_what_is_trained_on(tmp_path, token_beta):
+    trainer = train(
+        tmp_path, cls=Advantages, token_beta=token_beta, relevance=Oracle(), max_steps=1, extra=varied(),
+        log_completions=True, num_completions_to_print=0, steps_per_generation=1, scheme="relative",
+        save_rollouts_every=1,
+    )  # fmt: skip
+    table = pd.read_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    rows, inputs = rollouts(tmp_path), trainer.inputs
+    found = {}
+    for ids, mask, a in zip(*(inputs[k] for k in ("completion_ids", "completion_mask", "advantages")), strict=True):
+        tokens = tuple(TOKENIZER.convert_ids_to_tokens(ids[mask.bool()].tolist()))
+        found[tokens] = (a[mask.bool()] if a.dim() else a.repeat(int(mask.sum()))).tolist()
+    assert len(table) == len(rows) == 2 * GROUP
+    for (_, shown), row in zip(table.iterrows(), rows, strict=True):
+        trained = found[tuple(row["tokens"])]
+        assert shown["advantage"] == pytest.approx(fmean(trained), abs=1e-6)
+        strongest = [f"{value:+.2f}" for value in sorted(trained, reverse=True)]
+        strongest = strongest if len(strongest) <= 6 else strongest[:3] + strongest[-3:]
+        assert re.findall(r"[+-]\d\.\d\d", shown["token advantages"]) == strongest
+        assert shown["verdicts"].split(", ") == ["yes" if verdict else "no" for verdict in row["verdicts"]]
+    eps = [abs(a - row["a_res"]) for a, row in zip(table["advantage"], rows, strict=True)]
+    assert max(eps) > 0.05, "Eq. 6's scale alone makes them differ from TRL's"
 
 
 def slow_log_probs(model, row: dict) -> torch.Tensor:
@@ -649,7 +675,7 @@ def test_the_config_leaves_trls_own_settings_alone(tmp_path):
 
 class Advantages(RTTGRPOTrainer):
     def _compute_loss(self, model, inputs):
-        self.advantages = inputs["advantages"]
+        self.inputs, self.advantages = inputs, inputs["advantages"]
         return super()._compute_loss(model, inputs)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -20,6 +19,8 @@ from rtt_lib.verify.verdict import Verdict, aon, csr
 REWARDS = {"aon": aon, "csr": csr}
 # TRL's deviation from the mean of equal rewards can be a rounding error, which its 1e-4 magnifies.
 SILENT = 1e-2
+# How many of the tokens with the largest, and of those with the smallest, advantages a table shows.
+STRONGEST = 3
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,48 @@ def mean_over_processes(value: float, accelerator: Accelerator) -> float:
     return accelerator.gather(torch.tensor([value], device=accelerator.device)).nanmean().item()
 
 
-def verdict_metrics(
-    rubrics: Sequence[Sequence[Criterion]], verdicts: Sequence[Sequence[Verdict]], accelerator: Accelerator
-) -> dict[str, float]:
-    """Share unknown, both rewards, and the share satisfied of each criterion family among its known verdicts."""
-    local = [(c.family, v.value) for pair in zip(rubrics, verdicts, strict=True) for c, v in zip(*pair, strict=True)]
-    values = defaultdict(list)
-    for family, value in gather_object(local):
-        values[family].append(value)
-    everything = [value for row in values.values() for value in row]
-    metrics = {"verdict/unknown": everything.count(None) / max(1, len(everything))}
-    # Both rewards, whichever one is trained on: curves of different arms can be laid over one another.
-    for name, score in REWARDS.items():
-        rewards = torch.tensor([score([verdict.value for verdict in row]) for row in verdicts])
-        metrics[f"verdict/{name}"] = mean_over_processes(rewards.nanmean().item(), accelerator)
-    for family, row in values.items():
-        known = [value for value in row if value is not None]
-        if known:
-            metrics[f"verdict/{family}"] = sum(known) / len(known)
-    return metrics
+def log_verdicts(
+    log_metric: Callable[[str, float], None],
+    rubrics: Sequence[Sequence[Criterion]],
+    verdicts: Sequence[Sequence[Verdict]],
+) -> None:
+    """Share unknown, both rewards, and the share satisfied of each criterion family among its known verdicts.
+
+    log_metric: TRL's, which takes the mean over all values of all processes.
+    """
+    for rubric, row in zip(rubrics, verdicts, strict=True):
+        for criterion, verdict in zip(rubric, row, strict=True):
+            log_metric("verdict/unknown", float(verdict.value is None))
+            if verdict.value is not None:
+                log_metric(f"verdict/{criterion.family}", float(verdict.value))
+        # Both rewards, whichever one is trained on: curves of different arms can be laid over one another.
+        for name, score in REWARDS.items():
+            reward = score([verdict.value for verdict in row])
+            if not math.isnan(reward):
+                log_metric(f"verdict/{name}", reward)
+
+
+def verdict_cells(verdicts: Sequence[Sequence[Verdict]]) -> list[str]:
+    """Each response's verdicts in the order of its rubric, for TRL's table of completions."""
+    words = {True: "yes", False: "no", None: "unknown"}
+    return [", ".join(words[verdict.value] for verdict in row) for row in verdicts]
+
+
+def advantage_cells(advantages: Tensor, rollouts: Rollouts, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Each response's tokens with the largest advantages ([B, T] or [B, 1]) and those with the smallest."""
+    cells = []
+    for i, row in enumerate(advantages.expand(rollouts.mask.shape)):
+        places = rollouts.mask[i].nonzero().squeeze(1)
+        ordered = places[row[places].sort(descending=True, stable=True).indices].tolist()
+        shown = ordered if len(ordered) <= 2 * STRONGEST else ordered[:STRONGEST] + ordered[-STRONGEST:]
+        cells.append(", ".join(f"{_piece(rollouts, i, t, tokenizer)} {row[t].item():+.2f}" for t in shown))
+    return cells
+
+
+def _piece(rollouts: Rollouts, i: int, t: int, tokenizer: PreTrainedTokenizerBase) -> str:
+    start, end = rollouts.offsets[i][t]
+    text = rollouts.responses[i][start:end]
+    return repr(text) if text else tokenizer.convert_ids_to_tokens(int(rollouts.token_ids[i, t]))
 
 
 def credit_metrics(credit: Credit, rollouts: Rollouts, group_size: int, accelerator: Accelerator) -> dict[str, float]:

@@ -28,7 +28,16 @@ from torch import Tensor
 from rtt_lib.credit import SCHEMES, combine, token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_jsonl
-from rtt_lib.methods.records import REWARDS, Credit, credit_metrics, mean_over_processes, rollout_rows, verdict_metrics
+from rtt_lib.methods.records import (
+    REWARDS,
+    Credit,
+    advantage_cells,
+    credit_metrics,
+    log_verdicts,
+    mean_over_processes,
+    rollout_rows,
+    verdict_cells,
+)
 from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer
 from rtt_lib.methods.verification import (
     ADVICE,
@@ -176,9 +185,12 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
     # --- response level: Eq. 2 and 3 ---
 
     def rubric_reward(
-        self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **kwargs: Any
+        self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **trl: Any
     ) -> list[float]:
-        """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given."""
+        """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given.
+
+        trl: the data set's other columns, and TRL's `log_metric` and `log_extra`
+        """
         own = self._own or [[1] * len(ids) for ids in completion_ids]
         read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
         texts, offsets = zip(*read, strict=True)
@@ -186,8 +198,9 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
         started = time.perf_counter()
         verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
-        self._log_seconds("rtt/verify_seconds", started)
-        self._log_metrics(verdict_metrics(rubrics, verdicts, self.accelerator))
+        trl["log_metric"]("rtt/verify_seconds", time.perf_counter() - started)
+        trl["log_extra"]("verdicts", verdict_cells(verdicts))
+        log_verdicts(trl["log_metric"], rubrics, verdicts)
         self._unknown_limit.count(verdicts)
         self._verified = {
             "prompts": questions, "responses": texts, "criteria": rubrics, "verdicts": verdicts, "offsets": offsets
@@ -211,6 +224,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         self._log_metrics(credit_metrics(credit, rollouts, self._group_size, self.accelerator))
         self._save_rollouts(rollouts, credit)
         output["advantages"] = self._advantages(credit, mask)
+        self._correct_trls_table(output["advantages"], rollouts)
         return output
 
     def _credit(self, rollouts: Rollouts, a_res: Tensor) -> Credit:
@@ -219,7 +233,8 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         started = time.perf_counter()
         with self.accelerator.autocast():
             relevance = self.relevance(rollouts).to(rollouts.mask.device)
-        self._log_seconds("rtt/relevance_seconds", started)
+        seconds = mean_over_processes(time.perf_counter() - started, self.accelerator)
+        self._log_metrics({"rtt/relevance_seconds": seconds})
         return Credit(a_res, self._token_advantage(rollouts, relevance), relevance)
 
     def _advantages(self, credit: Credit, mask: Tensor) -> Tensor:
@@ -298,8 +313,21 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         for name, value in metrics.items():
             self._metrics["train" if self.model.training else "eval"][name].append(value)
 
-    def _log_seconds(self, name: str, started: float) -> None:
-        self._log_metrics({name: mean_over_processes(time.perf_counter() - started, self.accelerator)})
+    def _correct_trls_table(self, advantages: Tensor, rollouts: Rollouts) -> None:
+        """TRL's table of completions was filled with its own advantages: ours, [B] or [B, T], are trained on.
+
+        Its column holds one number a response, the mean over the response's tokens; a further column holds the tokens
+        with the largest and the smallest.
+        """
+        advantages = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
+        mean = (advantages * rollouts.mask).sum(1) / rollouts.mask.sum(1).clamp(min=1)
+        everyone, shown = self.accelerator.gather(mean).tolist(), self._logs["advantages"]
+        for _ in range(min(len(everyone), len(shown))):
+            shown.pop()
+        shown.extend(everyone)
+        if self.log_completions:
+            cells = advantage_cells(advantages, rollouts, self._tokenizer)
+            self._logs["extra"]["token advantages"].extend(gather_object(cells))
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple:
         result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
