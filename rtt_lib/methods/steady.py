@@ -14,6 +14,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
@@ -27,6 +28,11 @@ class SteadyGRPOConfig(GRPOConfig):
     max_skipped_in_a_row: int = field(default=10, metadata={"help": "Stop after so many non-finite steps in a row."})
 
     def __post_init__(self) -> None:
+        if self.deepspeed is not None or parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+            raise RTTError(
+                "DeepSpeed's engine updates the weights inside the backward pass, before it can be known whether the "
+                "step is finite: it could not be skipped. Use FSDP2 (`accelerate launch --use_fsdp --fsdp_version 2`)"
+            )
         super().__post_init__()
         if self.max_skipped_in_a_row < 1:
             raise RTTError(f"max_skipped_in_a_row={self.max_skipped_in_a_row} would stop every run: at least 1")
