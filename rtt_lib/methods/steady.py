@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
@@ -58,6 +59,8 @@ class SteadyGRPOTrainer(GRPOTrainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Between the last backward pass of a step and the optimizer: without gradients, AdamW changes nothing."""
         norm = super()._get_grad_norm(model, grad_norm)
+        if isinstance(norm, DTensor):  # under FSDP2 each process holds a part of it
+            norm = norm.full_tensor()
         if not self._step_is_finite(norm):
             model.zero_grad(set_to_none=True)
         return norm
