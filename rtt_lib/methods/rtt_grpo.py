@@ -38,7 +38,7 @@ from rtt_lib.methods.records import (
     rollout_rows,
     verdict_cells,
 )
-from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer
+from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer, own_tokens
 from rtt_lib.methods.verification import (
     ADVICE,
     UnknownLimit,
@@ -218,7 +218,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        mask = _own_tokens(output).bool()
+        mask = own_tokens(output).bool()
         rollouts = Rollouts(**self._verified, token_ids=output["completion_ids"], mask=mask)
         credit = self._credit(rollouts, output["advantages"])
         self._log_metrics(credit_metrics(credit, rollouts, self._group_size, self.accelerator))
@@ -336,7 +336,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss = super()._compute_loss(model, inputs)
-        old, mask = inputs.get("old_per_token_logps"), _own_tokens(inputs)
+        old, mask = inputs.get("old_per_token_logps"), own_tokens(inputs)
         if old is not None:
             log_ratio = (self._last_logps - old) * mask
             kl = (log_ratio.exp() - 1 - log_ratio).sum() / mask.sum().clamp(min=1)
@@ -350,8 +350,3 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         rows = gather_object(rollout_rows(rollouts, credit, self._tokenizer, step))
         if self.accelerator.is_main_process:
             write_jsonl(Path(self.args.output_dir) / "rollouts" / f"step_{step:05d}.jsonl.gz", rows)
-
-
-def _own_tokens(batch: Mapping[str, Tensor]) -> Tensor:
-    """[B, T]: 1 on the tokens that the model wrote; TRL's loss leaves out the others too."""
-    return batch["completion_mask"] * batch.get("tool_mask", 1)

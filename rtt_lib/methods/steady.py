@@ -2,6 +2,7 @@
 
 - A step whose loss or gradient is not finite is skipped and counted; too many in a row stop the run.
 - A checkpoint between two minibatches of a generation batch keeps the rest of it.
+- A pass that does not fit into memory is done again in halves, and so are those after it; the update is the same.
 
 Nothing here knows of rubrics or of token credit.
 """
@@ -14,7 +15,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from accelerate.logging import get_logger
 from accelerate.utils import parse_flag_from_env
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -22,6 +25,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_bytes
+
+logger = get_logger(__name__)
 
 
 @dataclass
@@ -46,18 +51,22 @@ class SteadyGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._rows_per_pass = self.args.per_device_train_batch_size
+        self._current: dict[str, Any] | None = None  # the micro-batch of the running pass
+        self._accumulated: list[dict[str, Any]] = []  # those whose gradients have been added up since the last step
         self._skipped_in_a_row = 0
         self._finite = torch.tensor(True, device=self.accelerator.device)
 
     # --- a loss or a gradient that is not finite ---
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        loss = self._step_that_fits(model, inputs, num_items_in_batch)
         self._finite = self._finite & torch.isfinite(loss)
         return loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Between the last backward pass of a step and the optimizer: without gradients, AdamW changes nothing."""
+        self._accumulated.clear()
         norm = super()._get_grad_norm(model, grad_norm)
         if isinstance(norm, DTensor):  # under FSDP2 each process holds a part of it
             norm = norm.full_tensor()
@@ -79,6 +88,87 @@ class SteadyGRPOTrainer(GRPOTrainer):
                 "with save_rollouts_every"
             )
         return finite
+
+    # --- a pass that does not fit into memory ---
+
+    def _step_that_fits(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        self._current, did_fit = None, True
+        while True:
+            try:
+                if not did_fit:
+                    self._repeat_accumulated(model)
+                loss = super().training_step(model, inputs, num_items_in_batch)
+            except RuntimeError as error:
+                if self._current is None or not out_of_memory(error):
+                    raise
+                self._halve_the_pass(error)
+                did_fit = False
+            else:
+                self._accumulated.append(self._current)
+                self._current = None
+                return loss
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """What is done again is not generated again."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        if self._current is None:
+            self._current = super()._prepare_inputs(generation_batch)
+        return self._current
+
+    def _repeat_accumulated(self, model: Any) -> None:
+        """The failed pass may have left a part of its gradients: the step begins again."""
+        clear_device_cache(garbage_collection=True)
+        model.zero_grad(set_to_none=True)
+        for batch in self._accumulated:
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, batch)
+            self.accelerator.backward(loss)
+
+    def _halve_the_pass(self, error: RuntimeError) -> None:
+        size = len(self._current["completion_ids"])
+        rows = min(self._rows_per_pass, size)
+        advice = f"Set per_device_train_batch_size={max(1, rows // 2)} and accumulate more often"
+        reason = self._why_not_in_halves(rows, size)
+        if reason:
+            raise RTTError(f"out of memory with {rows} responses in a pass, {reason}. {advice}. ({error})") from error
+        self._rows_per_pass = rows // 2
+        logger.warning(
+            f"out of memory with {rows} responses in a pass: going on with {rows // 2}, which leaves the update the "
+            f"same. {advice}, to save the failed try."
+        )
+
+    def _why_not_in_halves(self, rows: int, size: int) -> str | None:
+        if rows == 1:
+            return "and there is no half of one: shorten max_completion_length, or train an adapter"
+        if self.accelerator.num_processes > 1:
+            return "and the other processes would wait for this one's second try"
+        if self._entropy_bonus_enabled or self.top_entropy_quantile < 1 or self.aux_loss_enabled:
+            return "and a term of the loss (entropy, router) is no sum over responses"
+        if not all(isinstance(x, Tensor) and (x.dim() == 0 or len(x) == size) for x in self._current.values()):
+            return "and images cannot be split by response"
+        return None
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """In as many passes as memory asks for; the gradients of all but the last are added up on the way."""
+        size = len(inputs["completion_ids"])
+        if not self.model.training or size <= self._rows_per_pass:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        starts, loss = range(0, size, self._rows_per_pass), torch.zeros((), device=self.accelerator.device)
+        for start in starts:
+            part = {name: x[start : start + self._rows_per_pass] if x.dim() else x for name, x in inputs.items()}
+            loss = loss.detach() + self._share(part, inputs) * super().compute_loss(model, part, *args, **kwargs)
+            if start != starts[-1]:
+                self.accelerator.backward(loss)
+        return loss
+
+    def _share(self, part: dict[str, Tensor], whole: dict[str, Tensor]) -> float:
+        """The weight of a part's loss in that of the whole micro-batch: TRL divides by what its loss type says."""
+        if self.loss_type in ("dapo", "cispo", "vespo"):  # by the tokens of the generation batch
+            return 1.0
+        if self.loss_type == "bnpo":  # by the tokens of the micro-batch
+            return (own_tokens(part).sum() / own_tokens(whole).sum().clamp(min=1)).item()
+        return len(part["completion_ids"]) / len(whole["completion_ids"])
 
     # --- a checkpoint between two minibatches of one generation batch ---
 
@@ -112,3 +202,12 @@ class SteadyGRPOTrainer(GRPOTrainer):
 
     def _generation_batch_file(self, checkpoint: str | Path) -> Path:
         return Path(checkpoint) / f"generation_batch_{self.accelerator.process_index}.safetensors"
+
+
+def own_tokens(batch: dict[str, Tensor]) -> Tensor:
+    """[B, T]: 1 on the tokens that the model wrote itself, and not a tool or an environment."""
+    return batch["completion_mask"] * batch.get("tool_mask", 1)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
