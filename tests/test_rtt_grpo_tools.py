@@ -133,7 +133,7 @@ def test_with_tools_the_models_turns_alone_are_verified_and_credited(tmp_path):
 
 
 def test_with_tools_every_group_has_the_same_share_of_the_loss(tmp_path):
-    trainer = tool_trainer(tmp_path, cls=Inputs, token_beta=0.0, steps_per_generation=1)
+    trainer = tool_trainer(tmp_path, cls=Inputs, token_beta=0.0, max_tool_calling_iterations=1)
     trainer.train()
     inputs, tokenizer = trainer.inputs, trainer.processing_class
     a_res = {row["response"]: row["a_res"] for row in rollouts(tmp_path)}
