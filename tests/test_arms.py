@@ -132,9 +132,9 @@ def described(source) -> str | None:
             return None
         case Threshold(inner, threshold):
             return f"{described(inner)} >= {threshold:g}"
-        case DiscriminatorSource(folder):
+        case DiscriminatorSource(folder, raw):
             name = {SHIPPED.name: "taxonomy", f"{SHIPPED.name}-greedy": "greedy"}.get(folder.name, folder.name)
-            return f"{name}'s p"
+            return f"{name}'s p" + ("" if raw else " >= 0.5")
         case Annotated(annotator):
             return "exact" if annotator is taxonomy else "another annotator's"
         case Noisy(inner, rate, seed):

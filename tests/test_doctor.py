@@ -135,6 +135,14 @@ def test_smollm_is_found_without_importing_its_package(tmp_path: Path, monkeypat
     assert smollm_file() == package / "model.gguf"
 
 
+def test_data_with_code_checkers_need_the_sandbox() -> None:
+    profile, present = load_profile("paper-qwen3-4b"), set(doctor.CHECKS)
+    benchmarks = set(profile.evaluation.benchmarks)
+    assert doctor.lacks(profile, present, 64, benchmarks) == []
+    (missing,) = doctor.lacks(profile, present - {"sandbox"}, 64, benchmarks)
+    assert missing.startswith("the sandbox, for the checkers that HiR-16K ships")
+
+
 def test_fetch_says_what_could_not_be_fetched() -> None:
     assert doctor._step("it", [sys.executable, "-c", "pass"]) == "it: fetched"
     assert (

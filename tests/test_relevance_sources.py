@@ -12,6 +12,7 @@ import torch
 from toys import micro_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from rtt_lib.credit import token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label, greedy, label_with, taxonomy
 from rtt_lib.relevance.base import Rollouts
@@ -143,10 +144,28 @@ def test_threshold_keeps_only_near_certainty(small):
     assert source(small)[0, 0].tolist() == [0, 0, 0, 1, 1]
 
 
+def constant_discriminator(p: float):
+    return SimpleNamespace(predict=lambda criteria, responses, offsets: torch.full((2, 3, 5), p))
+
+
 def test_discriminator_source_pads_and_masks(small):
-    fake = SimpleNamespace(predict=lambda criteria, responses, offsets: torch.full((2, 3, 5), 0.25))
-    relevance = DiscriminatorSource(fake)(small)
+    relevance = DiscriminatorSource(constant_discriminator(0.25), raw=True)(small)
     assert torch.equal(relevance, Uniform()(small) * 0.25)
+
+
+@pytest.mark.parametrize(("p", "rounded"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.9, 1)])
+def test_a_discriminators_relevance_is_rounded_unless_raw_is_asked_for(small, p, rounded):
+    assert torch.equal(DiscriminatorSource(constant_discriminator(p))(small), Uniform()(small) * rounded)
+
+
+def test_noise_near_zero_becomes_no_credit(small):
+    """A discriminator that finds nothing says 1e-5 here and 1e-2 there; raw, intra scales that to evidence."""
+    noise = torch.tensor([1e-5, 2e-5, 1e-2, 1e-5, 3e-5]).expand(2, 3, 5)
+    source = DiscriminatorSource(SimpleNamespace(predict=lambda *_: noise))
+    verdicts = torch.ones(2, 3)
+    raw = token_advantage(verdicts, replace(source, raw=True)(small), small.mask, 1)
+    assert raw.abs().max() > 1.4  # one token of three, or of five, against the others
+    assert not token_advantage(verdicts, source(small), small.mask, 1).any()
 
 
 def test_counterfactual_equals_two_plain_forward_passes(tokenizer, small):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -22,10 +24,11 @@ from trl import GRPOConfig, GRPOTrainer
 from rtt_lib.credit import SCHEMES, combine, response_advantage, token_advantage
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
-from rtt_lib.methods.rtt_grpo import parse_rubric, rubric_dataset
+from rtt_lib.methods.verification import parse_rubric, rubric_dataset, undecidable
 from rtt_lib.relevance.sources import Oracle, Random
 from rtt_lib.schema import Criterion
 from rtt_lib.train import RTTGRPOConfig, RTTGRPOTrainer
+from rtt_lib.verify import batch
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.verdict import Verdict, csr
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
@@ -66,9 +69,8 @@ def make(folder, *, model=None, verifier=None, relevance=None, cls=RTTGRPOTraine
         verifier or Verifier(),
         relevance or Random(),
         args=RTTGRPOConfig(**settings(folder, **changes)),
-        train_dataset=DATA,
         processing_class=TOKENIZER,
-        **(extra or {}),
+        **{"train_dataset": DATA, **(extra or {})},
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -238,6 +240,31 @@ def test_the_log_says_what_was_credited(tmp_path):
     row = trainer.state.log_history[0]
     assert set(names.split()) <= set(row)
     assert row["verdict/unknown"] == 0 and 0 < row["verdict/csr"] < 1 and row["credit/a_tok_abs"] > 0
+
+
+@pytest.mark.parametrize("token_beta", [0.0, 0.5])
+def test_trls_table_of_completions_shows_what_is_trained_on(tmp_path, token_beta):
+    trainer = train(
+        tmp_path, cls=Advantages, token_beta=token_beta, relevance=Oracle(), max_steps=1, extra=varied(),
+        log_completions=True, num_completions_to_print=0, steps_per_generation=1, scheme="relative",
+        save_rollouts_every=1,
+    )  # fmt: skip
+    table = pd.read_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    rows, inputs = rollouts(tmp_path), trainer.inputs
+    found = {}
+    for ids, mask, a in zip(*(inputs[k] for k in ("completion_ids", "completion_mask", "advantages")), strict=True):
+        tokens = tuple(TOKENIZER.convert_ids_to_tokens(ids[mask.bool()].tolist()))
+        found[tokens] = (a[mask.bool()] if a.dim() else a.repeat(int(mask.sum()))).tolist()
+    assert len(table) == len(rows) == 2 * GROUP
+    for (_, shown), row in zip(table.iterrows(), rows, strict=True):
+        trained = found[tuple(row["tokens"])]
+        assert shown["advantage"] == pytest.approx(fmean(trained), abs=1e-6)
+        strongest = [f"{value:+.2f}" for value in sorted(trained, reverse=True)]
+        strongest = strongest if len(strongest) <= 6 else strongest[:3] + strongest[-3:]
+        assert re.findall(r"[+-]\d\.\d\d", shown["token advantages"]) == strongest
+        assert shown["verdicts"].split(", ") == ["yes" if verdict else "no" for verdict in row["verdicts"]]
+    eps = [abs(a - row["a_res"]) for a, row in zip(table["advantage"], rows, strict=True)]
+    assert max(eps) > 0.05, "Eq. 6's scale alone makes them differ from TRL's"
 
 
 def slow_log_probs(model, row: dict) -> torch.Tensor:
@@ -411,6 +438,69 @@ def test_in_bfloat16_it_learns_from_the_same_rollouts(tmp_path):
     assert torch.cosine_similarity(*moved, dim=0) > 0.9
 
 
+class Counted:
+    """Decides nothing from a batch on; says why."""
+
+    def __init__(self, from_batch: int = 0, share: float = 1.0):
+        self.from_batch, self.share, self.batches = from_batch, share, 0
+
+    def __call__(self, prompts, responses, rubrics):
+        self.batches += 1
+        unknown = round(self.share * len(rubrics)) if self.batches > self.from_batch else 0
+        return [
+            [Verdict(None, "the judge is silent") if i < unknown else Verdict(k < 2) for k in range(len(rubric))]
+            for i, rubric in enumerate(rubrics)
+        ]
+
+
+def test_a_verifier_that_decides_nothing_stops_the_run(tmp_path):
+    """40 verdicts a batch: from the second on there are 50 to judge by."""
+    verifier = Counted()
+    with pytest.raises(RTTError, match=r"100% of the last 80 verdicts are unknown.*max_unknown = 50%.*silent"):
+        train(tmp_path, verifier=verifier, max_steps=9)
+    assert verifier.batches == 2
+
+
+def test_a_verifier_that_fell_silent_stops_the_run(tmp_path):
+    verifier = Counted(from_batch=3)
+    with pytest.raises(RTTError, match="57% of the last 280 verdicts are unknown"):
+        train(tmp_path, verifier=verifier, max_steps=9)
+    assert verifier.batches == 7  # three that were decided, four that were not
+
+
+@pytest.mark.parametrize(("share", "max_unknown"), [(0.5, 0.5), (1.0, 1.0)])
+def test_unknown_verdicts_up_to_the_limit_do_not_stop_the_run(tmp_path, share, max_unknown):
+    trainer = train(tmp_path, verifier=Counted(share=share), max_steps=3, max_unknown=max_unknown)
+    assert logged(trainer, "verdict/unknown") == [share] * 3
+
+
+def with_soft_criteria(soft: int) -> Dataset:
+    rubric = ["Be kind."] * soft + [{"text": "no commas", "verifier": "micro:no_commas"}] * (5 - soft)
+    return Dataset.from_list([{"prompt": "no commas :", "criteria": json.dumps(rubric)}] * 8)
+
+
+def test_data_that_cannot_be_verified_stop_the_run_before_it_starts(tmp_path):
+    trainer = make(tmp_path, extra={"train_dataset": with_soft_criteria(3)})
+    with pytest.raises(RTTError, match=r"60% of the training data's criteria cannot be .*no judge LLM is set"):
+        trainer.train()
+    assert trainer.state.global_step == 0 and not trainer._metrics["train"]
+
+
+def test_data_that_can_partly_be_verified_are_trained_on_and_it_is_said(tmp_path, caplog):
+    train(tmp_path, extra={"train_dataset": with_soft_criteria(1)}, max_steps=1)
+    assert "20% of the training data's criteria cannot be decided here" in caplog.text
+
+
+def test_code_checkers_ask_for_the_sandbox(monkeypatch):
+    checker = Criterion(
+        "Rhyme.", "code:python", {"code": "def check(prompt, response): return True", "function": "check"}
+    )
+    assert undecidable(Verifier(), [[checker, Criterion("no commas", "micro:no_commas")]])[0] == 0
+    monkeypatch.setattr(batch, "isolation", list)
+    share, reasons = undecidable(Verifier(), [[checker, Criterion("no commas", "micro:no_commas")]])
+    assert share == 0.5 and reasons == {batch.NO_ISOLATION: 1}
+
+
 def test_a_verifier_that_raises_stops_the_run(tmp_path):
     def broken(prompts, responses, rubrics):
         raise ConnectionError("the judge is gone")
@@ -543,13 +633,34 @@ def test_too_many_in_a_row_stop_the_run(tmp_path, cls):
         ({"scheme": "intre"}, "choose one of intra, inter"),
         ({"response_reward": "mean"}, "'aon' or 'csr'"),
         ({"token_beta_schedule": "cosine"}, "'constant' or 'linear'"),
+        ({"max_unknown": 50}, "max_unknown=50 is no share"),
         ({"max_skipped_in_a_row": 0}, "max_skipped_in_a_row=0 .*at least 1"),
         ({"loss_type": "grpo"}, "per_group_token_mean.*'dapo'.*set it to False"),
+        ({"importance_sampling_level": "sequence"}, "token credit, whose sum over a response is zero, cancels"),
+        ({"off_policy_mask_threshold": 0.5}, "some tokens of a response that has drifted and not the others"),
+        ({"use_vllm": True, "top_p": 0.99}, r"with top_p=0.99 TRL's importance correction .* shrinks with its length"),
+        ({"use_vllm": True, "top_k": 100, "min_p": 0.1}, r"with top_k=100 and min_p=0.1 TRL's importance"),
+        ({"use_vllm": True, "generation_kwargs": {"top_p": 0.9}}, r"with top_p=0.9 TRL's importance"),
     ],
 )
 def test_the_config_names_what_can_be_chosen(tmp_path, changes, message):
     with pytest.raises(RTTError, match=message):
         RTTGRPOConfig(**settings(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"importance_sampling_level": "sequence", "token_beta": 0.0},
+        {"off_policy_mask_threshold": 0.5, "token_beta": 0.0},
+        {"use_vllm": True},
+        {"use_vllm": True, "top_p": 0.99, "vllm_importance_sampling_correction": False},
+        {"top_p": 0.99, "top_k": 100},
+    ],
+    ids=str,
+)
+def test_the_config_takes_what_does_no_harm(tmp_path, changes):
+    RTTGRPOConfig(**settings(tmp_path, **changes))
 
 
 def test_token_credit_needs_a_relevance_source(tmp_path):
@@ -564,7 +675,7 @@ def test_the_config_leaves_trls_own_settings_alone(tmp_path):
 
 class Advantages(RTTGRPOTrainer):
     def _compute_loss(self, model, inputs):
-        self.advantages = inputs["advantages"]
+        self.inputs, self.advantages = inputs, inputs["advantages"]
         return super()._compute_loss(model, inputs)
 
 

@@ -76,11 +76,8 @@ def score(
         mask=torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in ids]),
         offsets=offsets,
     )
-    values = torch.full(rollouts.shape[:2], torch.nan)
-    for i, row in enumerate(verdicts):
-        values[i, : len(row)] = torch.tensor([verdict.as_float() for verdict in row])
     words = [tokenizer.convert_ids_to_tokens(row) for row in ids]
-    return Graded(rollouts, Oracle()(rollouts), values, words, group_size)
+    return Graded(rollouts, Oracle()(rollouts), rollouts.verdict_tensor(), words, group_size)
 
 
 @torch.no_grad()

@@ -52,10 +52,9 @@ def relevance_source(task: Task) -> RelevanceSource:
             return Noisy(Oracle(), rate=0.2, seed=task.number)
         case "counterfactual":
             return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
-    source = DiscriminatorSource(Discriminator.load(task.world.discriminator(task.arm.discriminator)))
-    if task.arm.relevance == "raw":
-        return source
-    return Threshold(source) if task.arm.relevance == "truncated" else Threshold(source, 0.5)
+    discriminator = Discriminator.load(task.world.discriminator(task.arm.discriminator))
+    source = DiscriminatorSource(discriminator, raw=task.arm.relevance in ("raw", "truncated"))
+    return Threshold(source) if task.arm.relevance == "truncated" else source
 
 
 def config(task: Task) -> RTTGRPOConfig:

@@ -6,47 +6,60 @@ What differs from `trl.GRPOTrainer`, and nothing else does:
 - Advantages are [B, T]: alpha * A_res + beta * A_tok (Eq. 7), A_tok from `rtt_lib.credit` and an injected
   `relevance` source. With `token_beta = 0` no relevance is computed and the step is GRPO's.
 - The loss is a token mean per group (Eq. 6), see `RTTGRPOConfig.per_group_token_mean`.
-- A step whose loss or gradient is not finite is skipped and counted; too many in a row stop the run.
-- A checkpoint between two minibatches keeps the rest of the generation batch, so that resuming is exact.
+- Steps that are not finite are skipped, and resuming is exact (`rtt_lib.methods.steady`).
 - More is logged (`verdict/*`, `credit/*`, `rtt/*`) and rollouts can be saved with the credit of every token.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import safetensors.torch
 import torch
+from accelerate.logging import get_logger
 from accelerate.utils import gather_object
+from datasets import Dataset
 from torch import Tensor
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from trl import GRPOConfig, GRPOTrainer
 
 from rtt_lib.credit import SCHEMES, combine, token_advantage
 from rtt_lib.errors import RTTError
-from rtt_lib.files import write_bytes, write_jsonl
+from rtt_lib.files import write_jsonl
+from rtt_lib.methods.records import (
+    REWARDS,
+    Credit,
+    advantage_cells,
+    credit_metrics,
+    log_verdicts,
+    mean_over_processes,
+    rollout_rows,
+    verdict_cells,
+)
+from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer, own_tokens
+from rtt_lib.methods.verification import (
+    ADVICE,
+    UnknownLimit,
+    Verifier,
+    checked_verdicts,
+    parse_rubric,
+    rubric_dataset,
+    undecidable,
+)
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
-from rtt_lib.relevance.spans import token_offsets
-from rtt_lib.schema import Criterion, criterion_from_json
-from rtt_lib.verify.verdict import Verdict, aon, csr
+from rtt_lib.relevance.spans import own_offsets
 
-# (prompts, responses, rubrics) -> for each response one verdict per criterion. `bool | None` will do for a verdict.
-Verifier = Callable[[Sequence[str], Sequence[str], Sequence[Sequence[Criterion]]], Sequence[Sequence[Any]]]
-REWARDS = {"aon": aon, "csr": csr}
+logger = get_logger(__name__)
+__all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
+
 # Schemes whose statistics never leave one response: its group may be spread over processes.
 RESPONSE_LOCAL = ("intra", "joint")
 
 
 @dataclass
-class RTTGRPOConfig(GRPOConfig):
+class RTTGRPOConfig(SteadyGRPOConfig):
     """`trl.GRPOConfig` with the settings of section 4.2. TRL's own `beta` stays the KL coefficient (the paper: 0)."""
 
     alpha: float = field(default=1.0, metadata={"help": "Weight of the response-level advantage (Eq. 7)."})
@@ -63,94 +76,75 @@ class RTTGRPOConfig(GRPOConfig):
         default=True,
         metadata={"help": "Eq. 6: mean over the tokens of a group, then over groups. Needs loss_type='dapo'."},
     )
+    max_unknown: float = field(
+        default=0.5, metadata={"help": "Stop where more than this share of the last verdicts is unknown."}
+    )
     save_rollouts_every: int = field(default=0, metadata={"help": "Save rollouts with token credit every n steps."})
-    max_skipped_in_a_row: int = field(default=10, metadata={"help": "Stop after so many non-finite steps in a row."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scheme not in SCHEMES:
-            raise RTTError(f"scheme={self.scheme!r} is unknown: choose one of {', '.join(SCHEMES)}")
-        if self.response_reward not in REWARDS:
-            raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
-        if self.token_beta_schedule not in ("constant", "linear"):
-            raise RTTError(f"token_beta_schedule={self.token_beta_schedule!r} is unknown: 'constant' or 'linear'")
-        if self.max_skipped_in_a_row < 1:
-            raise RTTError(f"max_skipped_in_a_row={self.max_skipped_in_a_row} would stop every run: at least 1")
+        self._check_names()
+        self._refuse_what_cancels_token_credit()
+        self._refuse_weights_for_truncated_sampling()
         if self.per_group_token_mean and self.loss_type != "dapo":
             raise RTTError(
                 "per_group_token_mean rescales TRL's 'dapo' loss to Eq. 6; "
                 f"with loss_type={self.loss_type!r} set it to False"
             )
 
+    def _check_names(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise RTTError(f"scheme={self.scheme!r} is unknown: choose one of {', '.join(SCHEMES)}")
+        if self.response_reward not in REWARDS:
+            raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
+        if self.token_beta_schedule not in ("constant", "linear"):
+            raise RTTError(f"token_beta_schedule={self.token_beta_schedule!r} is unknown: 'constant' or 'linear'")
+        if not 0 <= self.max_unknown <= 1:
+            raise RTTError(f"max_unknown={self.max_unknown} is no share: from 0 to 1")
 
-def parse_rubric(value: Any) -> list[Criterion]:
-    """A data set's `criteria` cell: a list of texts or of criterion objects, or JSON text of such a list."""
-    rows = value
-    if isinstance(value, str):
-        try:
-            rows = json.loads(value)
-        except ValueError:
-            rows = None
-    if not isinstance(rows, list | tuple):
-        found = "nothing" if value is None else f"{type(value).__name__} {str(value)[:80]!r}"
-        raise RTTError(
-            f"column 'criteria': found {found}, expected a list of texts or of criterion objects, or JSON text of such "
-            'a list: ["Name a cat.", {"text": ..., "verifier": ..., "args": {}}]'
-        )
-    return [
-        Criterion(row) if isinstance(row, str) else criterion_from_json(row, f"criteria[{k}]")
-        for k, row in enumerate(rows)
-    ]
+    def _refuse_what_cancels_token_credit(self) -> None:
+        if self.token_beta == 0:
+            return
+        if self.importance_sampling_level == "sequence":
+            raise RTTError(
+                "importance_sampling_level='sequence' gives all tokens of a response the gradient of one ratio: token "
+                "credit, whose sum over a response is zero, cancels. Use 'token', or token_beta=0"
+            )
+        if self.off_policy_mask_threshold is not None:
+            raise RTTError(
+                "off_policy_mask_threshold drops what has a negative advantage: with token credit that is some tokens "
+                "of a response that has drifted and not the others. Set it to None, or token_beta=0"
+            )
 
-
-def checked_verdicts(answers: Iterable[Iterable[Any]], rubrics: Sequence[Sequence[Criterion]]) -> list[list[Verdict]]:
-    """What a verifier, which may be anyone's, answered: a verdict for every criterion."""
-    rows = [list(row) for row in answers]
-    if len(rows) != len(rubrics):
-        raise RTTError(f"the verifier gave verdicts on {len(rows)} responses, there are {len(rubrics)}")
-    for i, (row, rubric) in enumerate(zip(rows, rubrics, strict=True)):
-        if len(row) != len(rubric):
-            raise RTTError(f"the verifier gave {len(row)} verdicts on response {i}, whose rubric has {len(rubric)}")
-    return [
-        [_checked(v, f"response {i}, criterion {c.text[:80]!r}") for v, c in zip(row, rubric, strict=True)]
-        for i, (row, rubric) in enumerate(zip(rows, rubrics, strict=True))
-    ]
-
-
-def _checked(verdict: Any, where: str) -> Verdict:
-    """AON asks whether a value is False: 0, or a tensor, would be a satisfied criterion."""
-    value = verdict.value if isinstance(verdict, Verdict) else verdict
-    if isinstance(value, np.bool_):
-        value = bool(value)
-    if not (value is None or isinstance(value, bool)):
-        raise RTTError(
-            f"the verifier's verdict on {where} is {type(value).__name__} {value!r}: it must be True, False or None "
-            "(unknown)"
-        )
-    return replace(verdict, value=value) if isinstance(verdict, Verdict) else Verdict(value)
+    def _refuse_weights_for_truncated_sampling(self) -> None:
+        """vLLM's log-probabilities are those among the kept tokens, the trainer's those among all."""
+        sampling = {"top_p": self.top_p, "top_k": self.top_k, "min_p": self.min_p, **(self.generation_kwargs or {})}
+        cut = [
+            f"{name}={sampling[name]}"
+            for name, all_tokens in (("top_p", (1, None)), ("top_k", (0, -1, None)), ("min_p", (0, None)))
+            if sampling[name] not in all_tokens
+        ]
+        if self.use_vllm and self.vllm_importance_sampling_correction and cut:
+            raise RTTError(
+                f"with {' and '.join(cut)} TRL's importance correction for vLLM multiplies the loss of a response by "
+                "the product of the probability mass kept at each token, which shrinks with its length; Eq. 6 has no "
+                "such factor. Set vllm_importance_sampling_correction=False, or sample from all tokens"
+            )
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """What verification leaves for credit assignment, one entry per local response."""
-
-    prompts: list[str]
-    responses: list[str]
-    offsets: list[list[tuple[int, int]]]
-    rubrics: list[list[Criterion]]
-    verdicts: list[list[Verdict]]
-
-
-class RTTGRPOTrainer(GRPOTrainer):
+class RTTGRPOTrainer(SteadyGRPOTrainer):
     """GRPO with rubric rewards and token-level credit.
 
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`
     (see `parse_rubric`).
     verifier:      decides every criterion of every response: True, False, or None, which is an unknown verdict, not a
-                   failed one. Of a conversation it and the relevance source see the last message alone
+                   failed one. Of a conversation it and the relevance source see the last message alone, of a
+                   response with tools or an environment the turns that the model wrote
     relevance:     a relevance source (`rtt_lib.relevance`); not needed where `args.token_beta` is 0
     reward_funcs:  further TRL reward functions, added to the rubric reward
     """
+
+    args: RTTGRPOConfig
 
     def __init__(
         self,
@@ -166,58 +160,53 @@ class RTTGRPOTrainer(GRPOTrainer):
             raise RTTError("RTTGRPOTrainer needs a relevance source, unless token_beta is 0 (plain GRPO)")
         self.verifier = verifier
         self.relevance = relevance
-        self._scored: _Scored | None = None
+        self._own: list[list[int]] | None = None
+        self._verified: dict[str, Any] = {}
+        self._unknown_limit = UnknownLimit(args.max_unknown)
         self._last_logps: Tensor | None = None
-        self._skipped_in_a_row = 0
         super().__init__(model, reward_funcs=[self.rubric_reward, *reward_funcs], args=args, **kwargs)
-        self._finite = torch.tensor(True, device=self.accelerator.device)
 
-    # --- response level ---
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_that_verdicts_can_be_given()
+        return super().train(*args, **kwargs)
+
+    def _check_that_verdicts_can_be_given(self) -> None:
+        """Before anything is generated; of a stream nothing is known before."""
+        if not isinstance(self.train_dataset, Dataset) or "criteria" not in self.train_dataset.column_names:
+            return
+        share, reasons = undecidable(self.verifier, map(parse_rubric, self.train_dataset["criteria"]))
+        if not reasons:
+            return
+        found = f"{share:.0%} of the training data's criteria cannot be decided here ({'; '.join(reasons)})"
+        if share > self.args.max_unknown:
+            raise RTTError(f"{found}, more than max_unknown = {self.args.max_unknown:.0%}. {ADVICE}.")
+        logger.warning(f"{found}. {ADVICE}.")
+
+    # --- response level: Eq. 2 and 3 ---
 
     def rubric_reward(
-        self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **kwargs: Any
+        self, prompts: list, completion_ids: list[list[int]], criteria: list | None = None, **trl: Any
     ) -> list[float]:
-        """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given."""
-        texts, offsets = zip(*(token_offsets(self._tokenizer, ids) for ids in completion_ids), strict=True)
+        """Score(q, o_i): AON or CSR of the verdicts; NaN (TRL leaves it out of the group) where none can be given.
+
+        trl: the data set's other columns, and TRL's `log_metric` and `log_extra`
+        """
+        own = self._own or [[1] * len(ids) for ids in completion_ids]
+        read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
+        texts, offsets = zip(*read, strict=True)
         questions = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
         started = time.perf_counter()
         verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
-        self._record("rtt/verify_seconds", time.perf_counter() - started)
-        self._scored = _Scored(questions, list(texts), list(offsets), rubrics, verdicts)
-        self._record_verdicts(self._scored)
+        trl["log_metric"]("rtt/verify_seconds", time.perf_counter() - started)
+        trl["log_extra"]("verdicts", verdict_cells(verdicts))
+        log_verdicts(trl["log_metric"], rubrics, verdicts)
+        self._unknown_limit.count(verdicts)
+        self._verified = {
+            "prompts": questions, "responses": texts, "criteria": rubrics, "verdicts": verdicts, "offsets": offsets
+        }  # fmt: skip
         score = REWARDS[self.args.response_reward]
         return [score([verdict.value for verdict in row]) for row in verdicts]
-
-    # --- token level ---
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
-        mask = output["completion_mask"].bool()
-        group_size = self.num_generations if self.model.training else self.num_generations_eval
-        beta = self._token_beta()
-        a_res = output["advantages"]
-        self._record("credit/a_res_abs", a_res.abs().mean().item())
-        if beta != 0:
-            rollouts = self._rollouts(output["completion_ids"], mask)
-            a_tok, relevance = self._token_advantage(rollouts, group_size)
-            advantages = combine(a_res, a_tok, self.args.alpha, beta)
-            self._record_credit(a_res, a_tok, rollouts, group_size)
-        else:
-            rollouts = relevance = a_tok = None
-            advantages = self.args.alpha * a_res
-        if self.args.save_rollouts_every and self.model.training:
-            self._save_rollouts(output["completion_ids"], mask, a_res, a_tok, relevance)
-        if self.args.per_group_token_mean:
-            scale = self._group_scale(mask.sum(1), group_size)
-            advantages = advantages * (scale if advantages.dim() == 1 else scale.unsqueeze(1))
-        output["advantages"] = advantages
-        return output
-
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
-        """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
-        with nullcontext() if self.use_vllm else self.accelerator.autocast():
-            return super()._generate_single_turn(*args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """Where the rubric gives no reward, other reward functions must not make it a failed one: TRL's sum over
@@ -225,52 +214,66 @@ class RTTGRPOTrainer(GRPOTrainer):
         rewards = super()._calculate_rewards(*args, **kwargs)
         return rewards.masked_fill(rewards[:, :1].isnan(), torch.nan)
 
+    # --- token level: Eq. 6 and 7 ---
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        mask = own_tokens(output).bool()
+        rollouts = Rollouts(**self._verified, token_ids=output["completion_ids"], mask=mask)
+        credit = self._credit(rollouts, output["advantages"])
+        self._log_metrics(credit_metrics(credit, rollouts, self._group_size, self.accelerator))
+        self._save_rollouts(rollouts, credit)
+        output["advantages"] = self._advantages(credit, mask)
+        self._correct_trls_table(output["advantages"], rollouts)
+        return output
+
+    def _credit(self, rollouts: Rollouts, a_res: Tensor) -> Credit:
+        if self._token_beta() == 0:
+            return Credit(a_res)
+        started = time.perf_counter()
+        with self.accelerator.autocast():
+            relevance = self.relevance(rollouts).to(rollouts.mask.device)
+        seconds = mean_over_processes(time.perf_counter() - started, self.accelerator)
+        self._log_metrics({"rtt/relevance_seconds": seconds})
+        return Credit(a_res, self._token_advantage(rollouts, relevance), relevance)
+
+    def _advantages(self, credit: Credit, mask: Tensor) -> Tensor:
+        """Eq. 7, scaled so that TRL's loss is Eq. 6: [B, T], or [B] where there is no token credit."""
+        if credit.a_tok is None:
+            advantages = self.args.alpha * credit.a_res
+        else:
+            advantages = combine(credit.a_res, credit.a_tok, self.args.alpha, self._token_beta())
+        if not self.args.per_group_token_mean:
+            return advantages
+        scale = self._group_scale(mask.sum(1))
+        return advantages * (scale if advantages.dim() == 1 else scale.unsqueeze(1))
+
     def _token_beta(self) -> float:
         if self.args.token_beta_schedule == "constant":
             return self.args.token_beta
         return self.args.token_beta * max(0.0, 1 - self.state.global_step / max(1, self.state.max_steps))
 
-    def _rollouts(self, token_ids: Tensor, mask: Tensor) -> Rollouts:
-        scored = self._scored
-        return Rollouts(
-            prompts=scored.prompts,
-            responses=scored.responses,
-            criteria=scored.rubrics,
-            verdicts=scored.verdicts,
-            token_ids=token_ids,
-            mask=mask,
-            offsets=scored.offsets,
-        )
+    @property
+    def _group_size(self) -> int:
+        return self.num_generations if self.model.training else self.num_generations_eval
 
-    def _token_advantage(self, rollouts: Rollouts, group_size: int) -> tuple[Tensor, Tensor]:
-        """A_tok [B, T] of the local responses, and the relevance [B, K, T] it came from."""
-        device = rollouts.mask.device
-        started = time.perf_counter()
-        with self.accelerator.autocast():
-            relevance = self.relevance(rollouts).to(device)
-        self._record("rtt/relevance_seconds", time.perf_counter() - started)
-        batch, criteria, length = rollouts.shape
-        verdicts = torch.full((batch, criteria), torch.nan, device=device)
-        for i, row in enumerate(rollouts.verdicts):
-            verdicts[i, : len(row)] = torch.tensor([v.as_float() for v in row])
-        mask, eligible = rollouts.mask, None
-        if not self.args.credit_eos:
-            eligible = torch.zeros_like(mask)
-            for i, spans in enumerate(rollouts.offsets):
-                has_text = [end > start for start, end in spans][:length]
-                eligible[i, : len(has_text)] = torch.tensor(has_text, device=device)
-        if self.args.scheme in RESPONSE_LOCAL:
-            return token_advantage(verdicts, relevance, mask, 1, self.args.scheme, eligible), relevance
-        if self.accelerator.num_processes > 1:
-            verdicts, everyone, mask, eligible = self._gather(verdicts, relevance, mask, eligible)
-        else:
-            everyone = relevance
-        a_tok = token_advantage(verdicts, everyone, mask, group_size, self.args.scheme, eligible)
-        first = self.accelerator.process_index * batch if self.accelerator.num_processes > 1 else 0
-        return a_tok[first : first + batch, :length], relevance
+    def _token_advantage(self, rollouts: Rollouts, relevance: Tensor) -> Tensor:
+        """A_tok [B, T] of the local responses. A group may sit on several processes: most schemes need all of it."""
+        batch, _, length = rollouts.shape
+        verdicts, mask = rollouts.verdict_tensor(), rollouts.mask
+        eligible = None if self.args.credit_eos else rollouts.has_text()
+        scheme = self.args.scheme
+        if scheme in RESPONSE_LOCAL:
+            return token_advantage(verdicts, relevance, mask, 1, scheme, eligible)
+        if self.accelerator.num_processes == 1:
+            return token_advantage(verdicts, relevance, mask, self._group_size, scheme, eligible)
+        everyone = self._gather(verdicts, relevance, mask, eligible)
+        a_tok = token_advantage(*everyone[:3], self._group_size, scheme, everyone[3])
+        first = self.accelerator.process_index * batch
+        return a_tok[first : first + batch, :length]
 
     def _gather(self, verdicts: Tensor, relevance: Tensor, mask: Tensor, eligible: Tensor | None) -> list:
-        """All processes' responses, padded to the longest: the members of a group may sit on different ones."""
+        """All processes' responses, padded to the longest."""
         pad = self.accelerator.pad_across_processes
         verdicts = pad(verdicts, dim=1, pad_index=torch.nan)
         relevance = pad(pad(relevance, dim=1), dim=2)
@@ -278,77 +281,53 @@ class RTTGRPOTrainer(GRPOTrainer):
         gather = self.accelerator.gather
         return [gather(verdicts), gather(relevance), *(None if m is None else gather(m).bool() for m in masks)]
 
-    def _group_scale(self, lengths: Tensor, group_size: int) -> Tensor:
+    def _group_scale(self, lengths: Tensor) -> Tensor:
         """[B]: N_batch / (n_groups * N_group), which turns the batch's token mean into Eq. 6's mean per group.
 
         TRL's 'dapo' loss divides by the tokens of the whole generation batch. The clipped surrogate is linear in a
         positive factor on the advantage, so scaling a group's advantages rescales exactly its share of the loss.
         """
         everyone = self.accelerator.gather(lengths).float()
-        per_group = everyone.view(-1, group_size).sum(1)
+        per_group = everyone.view(-1, self._group_size).sum(1)
         scale = per_group.sum() / (len(per_group) * per_group.clamp(min=1))
         first = self.accelerator.process_index * len(lengths)
-        return scale.repeat_interleave(group_size)[first : first + len(lengths)]
+        return scale.repeat_interleave(self._group_size)[first : first + len(lengths)]
 
-    # --- a loss or a gradient that is not finite ---
+    # --- sampling ---
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        self._finite = self._finite & torch.isfinite(loss)
-        return loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    def _generate(self, prompts: list) -> tuple:
+        """Kept for verification: which tokens are the model's (1), where tools or an environment wrote some (0)."""
+        generated = super()._generate(prompts)
+        self._own = generated[2]
+        return generated
 
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """Between the last backward pass of a step and the optimizer: without gradients, AdamW changes nothing."""
-        norm = super()._get_grad_norm(model, grad_norm)
-        here = self._finite & torch.isfinite(torch.as_tensor(norm, device=self.accelerator.device))
-        finite = bool(self.accelerator.gather(here.reshape(1).int()).all())
-        self._finite = torch.tensor(True, device=self.accelerator.device)
-        self._metrics["train"]["rtt/skipped_steps"].append(float(not finite))
-        self._skipped_in_a_row = 0 if finite else self._skipped_in_a_row + 1
-        if self._skipped_in_a_row >= self.args.max_skipped_in_a_row:
-            raise RTTError(
-                f"loss or gradient was not finite {self._skipped_in_a_row} steps in a row (step "
-                f"{self.state.global_step}): lower the learning rate, or look at the rewards and at rollouts saved "
-                "with save_rollouts_every"
-            )
-        if not finite:
-            model.zero_grad(set_to_none=True)
-        return norm
-
-    # --- a checkpoint between two minibatches of one generation batch ---
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """TRL would generate anew on resuming: what is left of the generation batch is saved, to go on exactly."""
-        generate_every = self.args.steps_per_generation * self.num_iterations
-        if self._step % generate_every and not self.args.save_only_model:
-            tensors = {
-                f"{i}.{name}": x.clone()
-                for i, batch in enumerate(self._buffered_inputs)
-                for name, x in batch.items()
-                if isinstance(x, Tensor)
-            }
-            tensors["step"] = torch.tensor(self._step)
-            checkpoint = Path(self._get_output_dir(trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
-            write_bytes(self._generation_batch_file(checkpoint), safetensors.torch.save(tensors))
-        super()._save_checkpoint(model, trial)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None or not self._generation_batch_file(checkpoint).exists():
-            return
-        tensors = safetensors.torch.load_file(
-            self._generation_batch_file(checkpoint), device=str(self.accelerator.device)
-        )
-        self._step = int(tensors.pop("step"))
-        self._buffered_inputs = [{} for _ in range(self.args.steps_per_generation)]
-        for key, x in tensors.items():
-            i, name = key.split(".", 1)
-            self._buffered_inputs[int(i)][name] = x
-
-    def _generation_batch_file(self, checkpoint: str | Path) -> Path:
-        return Path(checkpoint) / f"generation_batch_{self.accelerator.process_index}.safetensors"
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
+        """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
+        with nullcontext() if self.use_vllm else self.accelerator.autocast():
+            return super()._generate_single_turn(*args, **kwargs)
 
     # --- what is logged ---
+
+    def _log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """TRL leaves NaN (nothing to report) out of the mean over a logging interval."""
+        for name, value in metrics.items():
+            self._metrics["train" if self.model.training else "eval"][name].append(value)
+
+    def _correct_trls_table(self, advantages: Tensor, rollouts: Rollouts) -> None:
+        """TRL's table of completions was filled with its own advantages: ours, [B] or [B, T], are trained on.
+
+        Its column holds one number a response, the mean over the response's tokens; a further column holds the tokens
+        with the largest and the smallest.
+        """
+        advantages = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
+        mean = (advantages * rollouts.mask).sum(1) / rollouts.mask.sum(1).clamp(min=1)
+        everyone, shown = self.accelerator.gather(mean).tolist(), self._logs["advantages"]
+        for _ in range(min(len(everyone), len(shown))):
+            shown.pop()
+        shown.extend(everyone)
+        if self.log_completions:
+            cells = advantage_cells(advantages, rollouts, self._tokenizer)
+            self._logs["extra"]["token advantages"].extend(gather_object(cells))
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple:
         result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
@@ -357,96 +336,17 @@ class RTTGRPOTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss = super()._compute_loss(model, inputs)
-        old, mask = inputs.get("old_per_token_logps"), inputs["completion_mask"]
+        old, mask = inputs.get("old_per_token_logps"), own_tokens(inputs)
         if old is not None:
             log_ratio = (self._last_logps - old) * mask
             kl = (log_ratio.exp() - 1 - log_ratio).sum() / mask.sum().clamp(min=1)
-            self._record("rtt/kl_to_old_policy", kl.item())
+            self._log_metrics({"rtt/kl_to_old_policy": mean_over_processes(kl.item(), self.accelerator)})
         return loss
 
-    def _record(self, name: str, value: float) -> None:
-        """The mean over processes; NaN (nothing to report) is left out of the mean over the logging interval."""
-        mean = self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).nanmean().item()
-        self._metrics["train" if self.model.training else "eval"][name].append(mean)
-
-    def _record_verdicts(self, scored: _Scored) -> None:
-        """Share satisfied per criterion family among the known verdicts, and the share unknown."""
-        local = [
-            (c.family, v.value)
-            for pair in zip(scored.rubrics, scored.verdicts, strict=True)
-            for c, v in zip(*pair, strict=True)
-        ]
-        values = defaultdict(list)
-        for family, value in gather_object(local):
-            values[family].append(value)
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        everything = [value for row in values.values() for value in row]
-        metrics["verdict/unknown"].append(everything.count(None) / max(1, len(everything)))
-        # Both rewards, whichever one is trained on: curves of different arms can be laid over one another.
-        for name, score in REWARDS.items():
-            rewards = [score([verdict.value for verdict in row]) for row in scored.verdicts]
-            self._record(f"verdict/{name}", torch.tensor(rewards).nanmean().item())
-        for family, row in values.items():
-            known = [value for value in row if value is not None]
-            if known:
-                metrics[f"verdict/{family}"].append(sum(known) / len(known))
-
-    def _record_credit(self, a_res: Tensor, a_tok: Tensor, rollouts: Rollouts, group_size: int) -> None:
-        tokens = rollouts.mask.sum().clamp(min=1)
-        self._record("credit/a_tok_abs", (a_tok.abs().sum() / tokens).item())
-        largest = self.accelerator.gather(a_tok.abs().max().reshape(1)).max()
-        self._record("credit/a_tok_max", largest.item())
-        last = rollouts.mask.sum(1).clamp(min=1) - 1
-        ended = [bool(spans) and spans[-1][0] == spans[-1][1] for spans in rollouts.offsets]
-        at_end = a_tok.gather(1, last.unsqueeze(1)).squeeze(1)[torch.tensor(ended, device=a_tok.device)]
-        self._record("credit/eos", at_end.mean().item())
-        # RTT's answer to sparse rewards: groups without a response-level signal that still get a token-level one.
-        res = self.accelerator.gather(a_res).view(-1, group_size)
-        tok = self.accelerator.gather(a_tok.abs().amax(1)).view(-1, group_size)
-        # TRL's deviation from the mean of equal rewards can be a rounding error, which its 1e-4 magnifies.
-        silent = res.abs().amax(1) < 1e-2
-        self._record("credit/silent_groups", silent.float().mean().item())
-        self._record("credit/silent_groups_with_token_credit", (silent & (tok > 0).any(1)).float().mean().item())
-
-    def _save_rollouts(
-        self, token_ids: Tensor, mask: Tensor, a_res: Tensor, a_tok: Tensor | None, relevance: Tensor | None
-    ) -> None:
-        if self.state.global_step % self.args.save_rollouts_every:
+    def _save_rollouts(self, rollouts: Rollouts, credit: Credit) -> None:
+        every, step = self.args.save_rollouts_every, self.state.global_step
+        if not (every and self.model.training) or step % every:
             return
-        scored, rows = self._scored, []
-        for i, n in enumerate(mask.sum(1).tolist()):
-            rows.append(
-                {
-                    "step": self.state.global_step,
-                    "prompt": scored.prompts[i],
-                    "response": scored.responses[i],
-                    "tokens": self._tokenizer.convert_ids_to_tokens(token_ids[i, :n].tolist()),
-                    "offsets": [list(span) for span in scored.offsets[i][:n]],
-                    "criteria": [criterion.to_json() for criterion in scored.rubrics[i]],
-                    "verdicts": [verdict.value for verdict in scored.verdicts[i]],
-                    "a_res": a_res[i].item(),
-                    "a_tok": None if a_tok is None else _rounded(a_tok[i, :n]),
-                    "relevance": None
-                    if relevance is None
-                    else [_rounded(row[:n]) for row in relevance[i, : len(scored.rubrics[i])]],
-                }
-            )
-        rows = gather_object(rows)
+        rows = gather_object(rollout_rows(rollouts, credit, self._tokenizer, step))
         if self.accelerator.is_main_process:
-            path = Path(self.args.output_dir) / "rollouts" / f"step_{self.state.global_step:05d}.jsonl.gz"
-            write_jsonl(path, rows)
-
-
-def _rounded(x: Tensor) -> list[float]:
-    return [round(value, 4) for value in x.tolist()]
-
-
-def rubric_dataset(prompts: Sequence[Any], conversational: bool) -> list[Mapping[str, Any]]:
-    """Rows for the trainer from `RubricPrompt`s: the criteria as JSON text, since their arguments differ in shape."""
-    return [
-        {
-            "prompt": [{"role": "user", "content": p.prompt}] if conversational else p.prompt,
-            "criteria": json.dumps([criterion.to_json() for criterion in p.criteria]),
-        }
-        for p in prompts
-    ]
+            write_jsonl(Path(self.args.output_dir) / "rollouts" / f"step_{step:05d}.jsonl.gz", rows)

@@ -113,12 +113,19 @@ def Oracle() -> Annotated:
 
 @dataclass(frozen=True)
 class DiscriminatorSource:
-    """The paper's: p_k(i, t) of a trained token-level relevance discriminator (Eq. 4)."""
+    """The paper's: p_k(i, t) of a trained token-level relevance discriminator (Eq. 4), rounded at 0.5.
+
+    raw: p as it is. Nearly all of it is noise close to zero, which the intra scheme scales to unit variance wherever
+    a criterion has no relevant token.
+    """
 
     discriminator: object
+    raw: bool = False
 
     def __call__(self, rollouts: Rollouts) -> torch.Tensor:
         predicted = self.discriminator.predict(rollouts.criteria, rollouts.responses, rollouts.offsets).float().cpu()
+        if not self.raw:
+            predicted = (predicted >= 0.5).float()
         relevance = torch.zeros(rollouts.shape)
         relevance[:, : predicted.shape[1], : predicted.shape[2]] = predicted
         return relevance * present(rollouts)

@@ -10,6 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import groupby
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -42,6 +43,21 @@ def token_offsets(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> tup
             span = next(remaining)
             end = max(end, span[1])
             offsets.append(span)
+    return text, offsets
+
+
+def own_offsets(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], own: Sequence[int]) -> tuple[str, list[Span]]:
+    """`token_offsets` of what the model wrote where tools or an environment wrote too; own[t] is 0 on their tokens.
+
+    Each turn of the model stands on lines of its own; the tokens of others have the empty span at their place.
+    """
+    text, offsets = "", []
+    for is_own, pairs in groupby(zip(ids, own, strict=True), key=lambda pair: bool(pair[1])):
+        turn = [token for token, _ in pairs]
+        written, spans = token_offsets(tokenizer, turn) if is_own else ("", [(0, 0)] * len(turn))
+        text += "\n" if text and written else ""
+        offsets += [(start + len(text), end + len(text)) for start, end in spans]
+        text += written
     return text, offsets
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_text
 from rtt_lib.profile import REPOSITORY
-from rtt_lib.report.theme import markdown_table
+from rtt_lib.tables import markdown_table
 
 PROFILES = ("micro", "micro-full")
 BEGIN, END = "<!-- claims: made by python -m rtt_lib.report.readme -->", "<!-- claims end -->"

@@ -137,7 +137,7 @@ def discriminator_survival(profile: Profile, scored: Graded) -> pd.DataFrame:
     if family(profile).TRAINED_BY_A_PERSON:
         return pd.DataFrame(columns=["tokens", "count", "mean p", "p at least 0.5", "left after truncation"])
     folder = trained(profile, variant_named(profile, "taxonomy"))
-    return survival_table(DiscriminatorSource(Discriminator.load(folder))(scored.rollouts), scored)
+    return survival_table(DiscriminatorSource(Discriminator.load(folder), raw=True)(scored.rollouts), scored)
 
 
 # --- D3: loss aggregation ---

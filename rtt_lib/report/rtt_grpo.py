@@ -7,7 +7,7 @@ that `RTTGRPOTrainer` calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from rtt_lib.methods.task import Task
 from rtt_lib.models import device_for, load_causal_lm, load_tokenizer
 from rtt_lib.profile import RL
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
-from rtt_lib.relevance.sources import Threshold
+from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.spec import RunSpec
@@ -81,7 +81,7 @@ class Walkthrough:
 
     @property
     def unrounded(self) -> RelevanceSource:
-        return self.relevance.inner if isinstance(self.relevance, Threshold) else self.relevance
+        return replace(self.relevance, raw=True) if isinstance(self.relevance, DiscriminatorSource) else self.relevance
 
     def roll_out(self, policy: str | Path) -> Rollouts:
         return roll_out(*load_policy(policy), self.question, self.rl, self.verifier)
@@ -158,7 +158,7 @@ def assign_credit(
     size = len(rollouts.responses)
     score = {"aon": aon, "csr": csr}[reward]
     rewards = torch.tensor([score([v.value for v in row]) for row in rollouts.verdicts])
-    verdicts = torch.tensor([[v.as_float() for v in row] for row in rollouts.verdicts])
+    verdicts = rollouts.verdict_tensor()
     relevance = source(rollouts)
     a_res = response_advantage(rewards, size)
     a_tok = token_advantage(verdicts, relevance, rollouts.mask, size, scheme)

@@ -141,7 +141,7 @@ def sandbox() -> Finding:
     walls = isolation()
     if walls:
         return Finding("sandbox", "ok", ", ".join(walls))
-    return Finding("sandbox", "optional", NO_ISOLATION, "Linux on x86_64 or aarch64; only hir16k ships code checkers")
+    return Finding("sandbox", "optional", NO_ISOLATION, "Linux on x86_64 or aarch64; hir16k needs it")
 
 
 def chromium() -> Finding:
@@ -234,6 +234,8 @@ def lacks(profile: Profile, present: Container[str], gpus: int, benchmarks: Cont
         missing.append(f"a hub for {', '.join(from_hub)}")
     if profile.data.source == "hir16k" and not profile.data.path and "hub" not in present:
         missing.append("a hub for HiR-16K")
+    if profile.data.source == "hir16k" and "sandbox" not in present:
+        missing.append("the sandbox, for the checkers that HiR-16K ships (Linux with seccomp)")
     if not_here and "hub" not in present:
         missing.append(f"a hub, or their files (docs/environment.md), for {', '.join(not_here)}")
     if profile.evaluation.benchmarks and "NLTK data" not in present:

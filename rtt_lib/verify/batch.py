@@ -8,7 +8,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.schema import JUDGE, Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.judge import Judge
-from rtt_lib.verify.sandbox import Sandbox, default_sandbox
+from rtt_lib.verify.sandbox import NO_ISOLATION, Sandbox, default_sandbox, isolation
 from rtt_lib.verify.verdict import Verdict
 
 CODE = "code:python"
@@ -40,6 +40,14 @@ class Verifier:
         items = [(criterion, prompt, response) for prompt, response, rubric in rows for criterion in rubric]
         verdicts = iter(self._decide(items))
         return [[next(verdicts) for _ in rubric] for rubric in rubrics]
+
+    def lack(self, criterion: Criterion) -> str | None:
+        """Why no response can get a verdict on this criterion here; None where one can."""
+        if criterion.verifier == JUDGE and self.judge is None:
+            return NO_JUDGE.reason
+        if criterion.verifier == CODE and not isolation():
+            return NO_ISOLATION
+        return None
 
     def _decide(self, items: Sequence[Item]) -> list[Verdict]:
         """One verdict per item, in order. The rules come first: a mistake in the data shows before a judge is paid."""
