@@ -480,12 +480,13 @@ def test_a_killed_training_ends_as_an_undisturbed_one(profile, here, tmp_path, m
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_policy(profile, here, empty_store):
+@pytest.mark.parametrize("arm", ["RTT-AON oracle", "DPO"])
+def test_two_processes_train_one_policy(profile, here, empty_store, arm):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     ports = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     done = subprocess.run(
-        [*launch, *ports, *command(here, "RTT-AON oracle")[1:]],
+        [*launch, *ports, *command(here, arm)[1:]],
         env=environment(here, empty_store), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert is_done(spec_of(profile, "RTT-AON oracle", "A0"))
+    assert is_done(spec_of(profile, arm, "A0"))

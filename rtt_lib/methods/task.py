@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
+from rtt_lib.files import last_checkpoint, read_json
 from rtt_lib.methods.arms import Arm
 from rtt_lib.profile import RL, Compute
 from rtt_lib.schema import RubricPrompt
@@ -56,13 +57,24 @@ class Task:
             "per_device_train_batch_size": batch,
             "gradient_accumulation_steps": accumulate,
             "logging_steps": self.rl.minibatches,
-            "save_strategy": "no",  # done again after a kill
+            "save_strategy": "steps",
+            "save_steps": self.world.checkpoint_every * self.rl.minibatches,
+            "save_total_limit": 1,
             "seed": self.number,
             **self.world.trainer_settings(self.model),
         }
 
     def demonstrations(self) -> list[tuple[RubricPrompt, str]]:
         return self.world.demonstrations(self.prompts, self.number, self.tokenizer)
+
+
+def train_on(trainer: Trainer, attempt: Path) -> None:
+    """Train, or go on from the last checkpoint; TRL's count of the tokens seen goes on too, which it does not save."""
+    checkpoint = last_checkpoint(attempt)
+    if checkpoint is not None:
+        history = read_json(Path(checkpoint) / "trainer_state.json")["log_history"]
+        trainer._total_train_tokens = max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)
+    trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def save_policy(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

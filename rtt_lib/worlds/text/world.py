@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.bench.benchmarks import benchmark_files, prompts_of
@@ -40,8 +41,7 @@ log = logging.getLogger(__name__)
 
 # On responses by rule SFT and DPO see as many prompts as RL, once, at usual rates for all weights of small models.
 LEARNING_RATES = {"sft": 1e-5, "dpo": 1e-6}
-# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds. (Not tried on
-# several GPUs, where DPO's other processes wait for the first to make the policy's own responses.)
+# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds.
 AS_THE_PAPER = {
     "num_train_epochs": 4,
     "learning_rate": 1e-6,
@@ -159,11 +159,12 @@ class TextWorld:
         rl, profile = self.profile.rl, self.profile
         distinct = list({prompt.id: prompt for prompt in prompts}.values())
         settings = Evaluation((), None, 1, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, number)
-        with PartialState().main_process_first():  # the others find the file
-            path = generate(
-                distinct, profile.policy.model, settings, folder / "own.jsonl", backend(profile), precision()
-            )
-        own = {row["id"]: row["response"] for _, row in read_jsonl(path)}
+        state, rows = PartialState(), []
+        if mine := distinct[state.process_index :: state.num_processes]:
+            out = folder / f"own_{state.process_index}.jsonl"
+            path = generate(mine, profile.policy.model, settings, out, backend(profile), precision())
+            rows = [row for _, row in read_jsonl(path)]
+        own = {row["id"]: row["response"] for row in gather_object(rows)}
         return [own[prompt.id] for prompt in prompts]
 
     # --- how it is trained here ---
