@@ -14,7 +14,7 @@ from rtt_lib import store
 from rtt_lib.errors import RTTError
 from rtt_lib.run import cli, pipeline
 from rtt_lib.run import dry_run as plan
-from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing, weights
+from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing
 from rtt_lib.studies.profiles import load_profile
 
 PROFILE = """\
@@ -160,7 +160,9 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
     assert judge.startswith("vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --data-parallel-size 4")
     assert judge.endswith("--port 8001")
     assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
-    assert all(command.startswith("accelerate launch --num_processes 32 ") for command in training)
+    assert all(
+        command.startswith(f"accelerate launch --config_file {FSDP2} --num_processes 32 ") for command in training
+    )
     assert all(command.endswith(" hir16k A0 --set rl.steps=7") for command in training)
     for part in (
         judge,
@@ -199,8 +201,8 @@ def test_sizes_are_read_off_the_models_names():
         "meta-llama/Llama-3.2-3B": 3,
         "smollm2-135m": 0.135,
     }
-    assert {name: weights(name) for name in sizes} == sizes
-    assert weights("deepseek-ai/DeepSeek-V3") is None
+    assert {name: billions_of(name) for name in sizes} == sizes
+    assert billions_of("deepseek-ai/DeepSeek-V3") is None
     # Policy and discriminator of 4 B at two bytes; at four bytes a checkpoint's three copies and the arms' policies.
     profile = load_profile("paper-qwen3-4b")
     arms = {arm for experiment in profile.experiments.values() for arm in experiment.arms} - {"base"}

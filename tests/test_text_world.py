@@ -183,7 +183,7 @@ def test_the_plan_of_a_gpu_profile_prints_what_runs(profile):
     gpus = replace(profile, name="toy", compute=replace(profile.compute, policy_gpus=4))
     oracle = execute.command_line(spec_of(gpus, "RTT-AON oracle", "A0"), "toy")
     launch, words = oracle.split(" -m ")
-    assert launch == "accelerate launch --num_processes 4 --mixed_precision bf16"
+    assert launch == f"accelerate launch --config_file {execute.FSDP2} --num_processes 4 --mixed_precision bf16"
     assert shlex.split(words) == [execute.MODULE, "toy", "RTT-AON oracle", "composed", "A0"]
     results = Path("results/toy")
     assert launch_commands(gpus, results) == ["rtt run toy --results results/toy"]

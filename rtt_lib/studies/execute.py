@@ -47,6 +47,7 @@ from rtt_lib.worlds import family
 
 MODULE = "rtt_lib.studies.execute"
 GPUS_PER_MACHINE = 8
+FSDP2 = REPOSITORY / "params" / "accelerate" / "fsdp2.yaml"
 
 
 def run_all(specs: Sequence[RunSpec], results: Path, workers: int) -> Iterator[RunSpec]:
@@ -156,11 +157,12 @@ def evaluate(spec: RunSpec) -> None:
 
 
 def launcher(profile: Profile) -> list[str]:
-    """What runs a module of ours: Python, or one process per GPU by accelerate."""
+    """What runs a module of ours: Python, or one process per GPU by accelerate, weights spread over several (FSDP2)."""
     gpus = profile.compute.policy_gpus
     if not gpus:
         return ["python"]
-    words = ["accelerate", "launch", "--num_processes", str(gpus)]
+    words = ["accelerate", "launch", *(["--config_file", str(FSDP2)] if gpus > 1 else [])]
+    words += ["--num_processes", str(gpus)]
     if gpus > GPUS_PER_MACHINE:  # started once on every machine
         words += ["--num_machines", str(-(-gpus // GPUS_PER_MACHINE)), "--machine_rank", "$MACHINE_RANK"]
         words += ["--main_process_ip", "$MAIN_IP", "--main_process_port", "29500"]
