@@ -17,12 +17,6 @@ from rtt_lib.studies.profiles import load_profile
 EVERYTHING = set(doctor.CHECKS)
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for a hub."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def test_every_check_reports_under_its_own_name_and_a_lack_has_a_mend(offline) -> None:
     findings = doctor.diagnose()
     assert [finding.name for finding in findings] == list(doctor.CHECKS)
