@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.rtt-env
 VSTAMP := .venv-$(VLLM)/.rtt-env
 
 .DEFAULT_GOAL := help
-.PHONY: help env quick test micro lab test-vllm test-faults lint clean
+.PHONY: help env quick test test-all micro lab test-vllm test-faults lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ env: $(STAMP) ## build .venv from requirements.lock (nothing to do when nothing 
 quick: env ## a first replication of the paper's comparison, on the CPU, with its results site
 	$(BIN)/rtt run quick
 
-test: env ## the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not vllm and not faults"
+test: env ## the tests that are quick, of every module
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not vllm and not faults"
+
+test-all: test ## and the slow ones: notebooks from start to end, runs that are killed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow and not vllm and not faults"
 
 micro: env ## the paper's claims with seeds and intervals, on the CPU
 	$(BIN)/rtt run micro

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from rtt_lib.report.site import check_site
 from rtt_lib.run.pipeline import NOTEBOOKS, REPOSITORY
 from rtt_lib.run.state import discover
+from rtt_lib.store import STORE
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 PARAMETERS = 'profile_path = "../params/ci.yaml"\nresults_dir = "../results/ci"'
@@ -114,17 +117,40 @@ def test_the_lint_counts_as_it_says():
     assert plain_python("%matplotlib inline\nx = 1") == "pass\nx = 1"
 
 
+PUBLISHED = ("profile.yaml", "manifest.json", "claims.md", "runs.jsonl.gz", "curves.csv.xz")
+OF_POLICIES = {"credit_early_and_late"}  # looks at trained policies, which are not published
+
+
 @pytest.mark.notebook
 @pytest.mark.slow
-@pytest.mark.skipif(not PATHS, reason="there are no notebooks in notebooks/, so none was run")
-def test_rtt_run_ci_end_to_end(tmp_path):
-    """Every notebook under the `ci` profile, then the same command again, which finds nothing to do."""
-    results = tmp_path / "ci"
-    command = [sys.executable, "-m", "rtt_lib", "run", "ci", "--results", str(results)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=1200)
+def test_rtt_run_ci_end_to_end_and_rtt_site_from_what_is_published(tmp_path):
+    """Every notebook under `ci`; the same command again finds nothing to do; the site is rebuilt from the records."""
+    results, command = tmp_path / "ci", [sys.executable, "-m", "rtt_lib"]
+    store, other_store = tmp_path / "store", tmp_path / "other store"
+    done = rtt([*command, "run", "ci", "--results", str(results)], store)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {path.stem for path in (results / "notebooks").glob("*.ipynb")} == {path.stem for path in PATHS}
     assert (results / "manifest.json").is_file() and list((results / "tables").glob("*.csv"))
     assert check_site(results) == []
-    again = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    again = rtt([*command, "run", "ci", "--results", str(results)], store)
     assert again.stdout.count("done and unchanged, skipped") == len(PATHS), again.stdout
+
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in PUBLISHED:
+        shutil.copy(results / name, clone / name)
+    shutil.copytree(store, other_store, ignore=shutil.ignore_patterns("runs"))
+    rebuilt = rtt([*command, "site", str(clone)], other_store)
+    assert rebuilt.returncode == 0, rebuilt.stderr[-3000:]
+    assert check_site(clone) == [] and not (other_store / "runs").exists(), "nothing is trained"
+    tables = {path.name for path in (results / "tables").glob("*.csv")}
+    assert {path.name for path in (clone / "tables").glob("*.csv")} == tables
+    for name in tables - {f"{stem}.csv" for stem in OF_POLICIES}:
+        assert (clone / "tables" / name).read_bytes() == (results / "tables" / name).read_bytes(), name
+    assert (clone / "manifest.json").read_bytes() == (results / "manifest.json").read_bytes()
+    assert (clone / "claims.md").read_bytes() == (results / "claims.md").read_bytes()
+
+
+def rtt(command: list[str], store: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {STORE: str(store)}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=1200)

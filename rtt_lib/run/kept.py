@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtt_lib import store
+from rtt_lib.errors import RTTError
 from rtt_lib.fingerprint import files_below
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.studies.plan import plan
@@ -12,43 +13,54 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import family
 
 MEGABYTE = 1_000_000
+NOT_ASKED = "not asked for"
 
 
 def describe() -> str:
     """A line for each thing that is kept, then a sum."""
-    wanted, total, lines = asked_for(), 0, []
+    wanted, unknown = asked_for()
+    total, lines = 0, []
     for kind, folder in store.entries():
         size = _size(folder)
         total += size
-        lines.append(f"{_state(folder, wanted):10} {size / MEGABYTE:8.1f} MB  {kind:15} {_name(folder)}")
+        lines.append(f"{_state(folder, wanted, unknown):14} {size / MEGABYTE:8.1f} MB  {kind:15} {_name(folder)}")
     return "\n".join([*lines, f"{len(lines)} kept, {total / MEGABYTE:.1f} MB, in {store.root()}"])
 
 
 def prune() -> str:
     """Remove what no profile asks for."""
-    wanted, lines, freed = asked_for(), [], 0
+    wanted, unknown = asked_for()
+    lines, freed = [], 0
     for kind, folder in store.entries():
-        if folder.resolve() not in wanted:
+        if _state(folder, wanted, unknown) == NOT_ASKED:
             freed += _size(folder)
             lines.append(f"removed {kind} {_name(folder)}")
             store.remove(folder)
     return "\n".join([*lines, f"{len(lines)} removed, {freed / MEGABYTE:.1f} MB freed"])
 
 
-def asked_for() -> set[Path]:
-    """The folders that the profiles of `params/` ask for, with the code as it is now."""
+def asked_for() -> tuple[set[Path], dict[str, str]]:
+    """The folders that the profiles of `params/` ask for, with the code as it is now.
+
+    And the profiles of which that cannot be told here, a discriminator being absent say, with the reason: what they
+    left is not removed.
+    """
     found: set[Path] = set()
+    unknown: dict[str, str] = {}
     for path in sorted((REPOSITORY / "params").glob("*.yaml")):
-        profile = load_profile(path)
-        found |= family(profile).kept_folders(profile)
-        found |= {spec.folder for spec in plan(profile)}
-    return {folder.resolve() for folder in found}
+        try:
+            profile = load_profile(path)
+            found |= family(profile).kept_folders(profile) | {spec.folder for spec in plan(profile)}
+        except RTTError as error:
+            unknown[path.stem] = str(error)
+    return {folder.resolve() for folder in found}, unknown
 
 
-def _state(folder: Path, wanted: set[Path]) -> str:
+def _state(folder: Path, wanted: set[Path], unknown: dict[str, str]) -> str:
+    about = store.made(folder)
     if folder.resolve() not in wanted:
-        return "not asked"
-    return "complete" if store.made(folder) else "begun"
+        return "cannot be told" if about and about.get("profile") in unknown else NOT_ASKED
+    return "complete" if about else "begun"
 
 
 def _name(folder: Path) -> str:
