@@ -1,4 +1,4 @@
-"""Annotators: the taxonomy's cases by hand, the greedy baseline, and what is made of an LLM's answers."""
+"""Annotators by rule: the taxonomy's cases by hand, and the greedy baseline."""
 
 from __future__ import annotations
 

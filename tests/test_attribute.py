@@ -92,6 +92,6 @@ def test_errors_are_plain(tmp_path, monkeypatch):
         attribute.main(["--criterion", "c", "--response", "r", "--model", str(tmp_path / "none")])
     with pytest.raises(RTTError, match="not valid UTF-8"):
         attribute.main(["--criterion", "c", "--response", "\udcff"])
-    monkeypatch.setattr(attribute, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("rtt_lib.relevance.shipped.SHIPPED", tmp_path / "none")
     with pytest.raises(RTTError, match="name one of your own with --model"):
         attribute.main(["--criterion", "c", "--response", "r"])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rtt_lib.analysis import benchmarks as tables
 from rtt_lib.analysis.benchmarks import (
     beside_the_paper,
     graded_table,
@@ -75,7 +74,7 @@ def test_responses_left_out_are_counted(tmp_path, data, monkeypatch):
     store(tmp_path, "base", "A0", [["one, two", "one"], ["one, two", '"one"']])
     graded = [{"key": 1, "strict": row, "loose": row} for row in ([None], [True], [None, None], [True, False])]
     rows = iter(graded)
-    monkeypatch.setattr(tables, "grade_instructions", lambda answer, reasons: next(rows))
+    monkeypatch.setattr("rtt_lib.bench.scores.grade_instructions", lambda answer, reasons: next(rows))
     table = graded_table(tmp_path, data)
     undecided = table.set_index(["reading", "level"])["undecided"]
     assert undecided["strict"].to_dict() == {"prompt": 2, "instruction": 3}

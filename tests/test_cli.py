@@ -65,7 +65,7 @@ def listed(text: str) -> list[str]:
     ],
 )
 def test_a_mistake_is_named_and_nothing_runs(words, message, profile_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pipeline, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr("rtt_lib.profile.RESULTS", tmp_path / "results")
     write_notebook(tmp_path / "notebooks", "01_x", "", [])
     monkeypatch.setattr(pipeline, "NOTEBOOKS", tmp_path / "notebooks")
     assert cli.main([word.format(profile=profile_file) for word in words]) == 2

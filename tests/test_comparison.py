@@ -1,4 +1,4 @@
-"""Tables and figures that compare arms, on small frames whose answers are known; credit views on a real tiny policy."""
+"""Tables that compare arms, on small frames whose answers are known."""
 
 import matplotlib
 

@@ -1,4 +1,4 @@
-"""The composer: verdicts and evidence of its constraints, that they hold together, and that no test prompt leaks."""
+"""The composer: its constraints hold together, and every one of them is stated."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The judge and its endpoint client against real HTTP servers: one that serves faults, one that serves a model."""
+"""The judge against real HTTP servers: one that serves faults, one that serves a model."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ OPEN = """\
 import os, sys
 from pathlib import Path
 from rtt_lib.files import write_text
-from rtt_lib.profile import load_profile
+from rtt_lib.studies.profiles import load_profile
 profile, tables = load_profile(profile_path), Path(results_dir) / "tables"
 with open(os.environ["RTT_TEST_LOG"], "a") as log:
     print("{stem}", file=log)"""

@@ -88,7 +88,7 @@ def test_numbers_survive_their_text(rate: float, steps: int) -> None:
         ("discriminator__seeds", "[1, 1]", "discriminator.seeds: stands twice: 1"),
         ("policy__model", "smollm2-135m", "data.source = micro needs the micro policy"),
         ("policy__pretrain_steps", "0", "starts from random weights"),
-        ("data__path", "nowhere.jsonl", "the micro world is made on the spot"),
+        ("data__path", "/", "the micro world is made on the spot"),
         ("experiments__core__worlds", "[L, X]", "experiments.core.worlds: 'X' is not one of L, S, M, U"),
         ("experiments__core__worlds", "[]", "name at least one of L, S, M, U"),
         ("experiments__core__worlds", "[L, L]", "experiments.core.worlds: stands twice: L"),

@@ -49,7 +49,9 @@ def test_soft_criteria_need_a_judge() -> None:
 def test_supervised_arms_need_responses(write_profile, tmp_path: Path) -> None:
     assert "data.responses: rules write them for micro" in message(write_profile(), data__responses="some.jsonl")
     arms = {"experiments__core__arms": "[SFT]"}
-    assert "for other sources name a strong LLM's as data.responses" in message("paper-qwen3-4b", **arms)
+    assert "rules do not write them for hir16k, so name a strong LLM's as data.responses" in message(
+        "paper-qwen3-4b", **arms
+    )
     missing = tmp_path / "strong.jsonl"
     assert f"no such file: {missing}" in message("paper-qwen3-4b", **arms, data__responses=str(missing))
     missing.write_text("{}\n")
