@@ -1,10 +1,23 @@
-"""Tests keep what they train in a store of their own, one for each process of pytest."""
+"""What tests share. They keep what they train in a store of their own, one for each process of pytest."""
 
 from __future__ import annotations
 
-import pytest
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
+import torch
+import yaml
+from judge_server import Server
+from small_profile import SMALL
+from text_toy import IFEVAL, SETTINGS, save_model
+
+from rtt_lib import models
+from rtt_lib.files import write_jsonl
+from rtt_lib.profile import Profile
 from rtt_lib.store import STORE
+from rtt_lib.studies.profiles import load_profile
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,3 +32,64 @@ def empty_store(tmp_path, monkeypatch):
     """Nothing has been trained before."""
     monkeypatch.setenv(STORE, str(tmp_path / "store"))
     return tmp_path / "store"
+
+
+@pytest.fixture
+def one_thread():
+    """What is trained has to be the same, byte for byte."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No test waits for a hub."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Serves a judge's answers, or faults, as a test says."""
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.released.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def write_profile(tmp_path) -> Callable[..., Path]:
+    def write(text: str = SMALL, name: str = "small.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+# --- a world of text ---
+
+
+@pytest.fixture(scope="session")
+def text_folder(tmp_path_factory) -> Path:
+    """A folder with the model, the profile and the benchmark's file."""
+    folder = tmp_path_factory.mktemp("text")
+    save_model(folder / "model")
+    write_jsonl(folder / "data" / "benchmarks" / "ifeval.jsonl", IFEVAL)
+    settings = SETTINGS | {"policy": {"model": str(folder / "model")}}
+    (folder / "toy.yaml").write_text(yaml.safe_dump(settings))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_profile(text_folder) -> Profile:
+    return load_profile(text_folder / "toy.yaml")
+
+
+@pytest.fixture
+def without_hub(text_folder, offline, monkeypatch):
+    """The toy's benchmark is here, and no hub."""
+    monkeypatch.setenv("RTT_TEST_DATA", str(text_folder / "data"))
+    models.hub_answers.cache_clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -15,13 +14,10 @@ from toys import byte_tokenizer, tiny
 from rtt_lib import profile
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.relevance.discriminator import TokenRelevance, train_discriminator
+from rtt_lib.relevance.discriminator import train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report.shading import html_fragment, html_page, merge, terminal_text, visible
 from rtt_lib.run import attribute
 from rtt_lib.schema import Criterion
-
-EVIL = '<script>alert("x")</script> & "quoted" 😀, done'
 
 
 class Text(HTMLParser):
@@ -43,12 +39,6 @@ class Text(HTMLParser):
         self.text += data if self.inside else ""
 
 
-def tokens_of(text: str) -> list[TokenRelevance]:
-    """A token every three characters, and an emoji in three pieces."""
-    spans = [(n, min(n + 3, len(text))) for n in range(0, len(text), 3)]
-    return [TokenRelevance(a, b, (n % 5) / 4) for n, (a, b) in enumerate(sorted(spans * 2))]
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("discriminator")
@@ -65,46 +55,6 @@ def checkpoint(tmp_path_factory):
     )
     train_discriminator(examples, tiny("llama", tokenizer, "{criterion} : {response}"), folder, settings, 0)
     return folder
-
-
-def test_a_script_in_a_response_is_text():
-    page = html_page("<b>criterion</b>", EVIL, tokens_of(EVIL), "<i>model</i>")
-    seen = Text(page)
-    assert seen.text == EVIL  # every character once, in order
-    assert not {"script", "b", "i"} & set(seen.tags)
-    assert "http" not in page.replace("http-equiv", "")  # self-contained
-
-
-def test_shading_follows_relevance_and_gaps_are_kept():
-    fragment = html_fragment("c", "ab cd", [TokenRelevance(0, 2, 1.0), TokenRelevance(3, 5, 0.25)])
-    assert re.findall(r"rgba\(0, 114, 178, ([\d.]+)\)", fragment) == ["1.000", "0.250"]
-    assert Text(fragment).text == "ab cd"
-
-
-def test_pieces_of_a_character_are_joined():
-    tokens = [
-        TokenRelevance(0, 1, 0.1),
-        TokenRelevance(0, 1, 0.9),
-        TokenRelevance(1, 1, 1.0),
-        TokenRelevance(1, 3, 0.2),
-    ]
-    assert merge(tokens) == [TokenRelevance(0, 1, 0.9), TokenRelevance(1, 3, 0.2)]
-
-
-def test_terminal_brackets_and_colours():
-    tokens = [
-        TokenRelevance(0, 2, 0.9),
-        TokenRelevance(2, 4, 0.6),
-        TokenRelevance(4, 6, 0.1),
-        TokenRelevance(6, 7, 0.5),
-    ]
-    assert terminal_text("abcdefg", tokens, color=False) == "⟦abcd⟧ef⟦g⟧"
-    coloured = terminal_text("abcdefg", tokens, color=True)
-    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == "abcdefg"
-
-
-def test_a_response_cannot_command_the_terminal():
-    assert visible("a\x1b[2J\tb\n\u202e") == "a\\x1b[2J\tb\n\\u202e"
 
 
 def test_json_contract(checkpoint, capsys):
@@ -142,6 +92,6 @@ def test_errors_are_plain(tmp_path, monkeypatch):
         attribute.main(["--criterion", "c", "--response", "r", "--model", str(tmp_path / "none")])
     with pytest.raises(RTTError, match="not valid UTF-8"):
         attribute.main(["--criterion", "c", "--response", "\udcff"])
-    monkeypatch.setattr(attribute, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("rtt_lib.relevance.shipped.SHIPPED", tmp_path / "none")
     with pytest.raises(RTTError, match="name one of your own with --model"):
         attribute.main(["--criterion", "c", "--response", "r"])

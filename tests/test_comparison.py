@@ -1,26 +1,15 @@
-"""Tables and figures that compare arms, on small frames whose answers are known; credit views on a real tiny policy."""
+"""Tables that compare arms, on small frames whose answers are known."""
 
 import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from rtt_lib.analysis import comparison
-from rtt_lib.profile import RL
-from rtt_lib.relevance.base import Rollouts
-from rtt_lib.relevance.sources import Oracle, Uniform
-from rtt_lib.report import figures
-from rtt_lib.report import rtt_grpo as credit_view
-from rtt_lib.report.theme import apply_theme
-from rtt_lib.schema import Criterion
 from rtt_lib.stats import bootstrap
-from rtt_lib.verify import check
-from rtt_lib.verify.batch import Verifier
 
 SEEDS = ("A0", "A1", "A2", "B0", "B1")
 
@@ -44,13 +33,6 @@ def curves_of(lines, arm, world="L"):
         for step, value in enumerate(line, start=1)
     ]
     return pd.DataFrame(rows)
-
-
-@pytest.fixture(autouse=True)
-def figures_of_the_house():
-    apply_theme()
-    yield
-    plt.close("all")
 
 
 class TestTables:
@@ -139,146 +121,7 @@ class TestTables:
         assert comparison.beta_table(runs_of(RL_AON=[0.1], RTT_AON=[0.2])).empty  # two points are no sweep
 
 
-def test_every_base_policy_is_drawn():
-    six = runs_of(seeds=("A0", "B0", "C0", "D0", "E0", "F0"), RL_AON=[0.0] * 6, RTT_AON=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    drawn = figures.paired_figure(six, comparison.SAME_REWARD[:1]).axes[0].collections
-    assert sorted(float(x) for marks in drawn for x, _ in marks.get_offsets()) == pytest.approx(
-        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    )
-
-
-def test_an_experiment_that_was_not_run_gives_empty_tables_and_says_so():
-    nothing = pd.DataFrame(columns=["arm", "world", "seed"])
-    curves = pd.DataFrame(columns=["arm", "world", "seed", "step"])
-    table = comparison.differences(nothing, comparison.PARTITION)
-    families = comparison.family_table(nothing, ["base"])
-    for empty in (table, families, comparison.beside_table_1(nothing), comparison.beta_table(nothing)):
-        assert empty.empty and len(empty.columns) >= 3
-    assert comparison.speed_table(curves, ["RL-AON"]).empty
-    assert comparison.pair_table(nothing, "RTT-AON", "RL-AON").empty
-    assert comparison.NOT_RUN in comparison.in_words(table).lower()
-    drawn = [
-        figures.learning_curves(curves, ["RL-AON"], ["entropy"]),
-        figures.score_figure(nothing, ["base"]),
-        figures.paired_figure(nothing, comparison.PARTITION),
-        figures.beta_figure(nothing, 0.5),
-        figures.family_figure(families),
-    ]
-    assert all(comparison.NOT_RUN in [text.get_text() for text in fig.axes[0].texts] for fig in drawn)
-
-
-class TestFigures:
-    def test_labels_of_lines_that_end_together_are_apart(self):
-        curves = pd.concat([curves_of([[0.5] * 12] * 3, arm) for arm in ("RL-AON", "RL-CSR", "RTT-AON")])
-        fig = figures.learning_curves(curves, ["RL-AON", "RL-CSR", "RTT-AON"], ["verdict/aon"])
-        places = sorted(text.xyann[1] for text in fig.axes[0].texts)
-        assert len(places) == 3 and min(np.diff(places)) > 0.08
-
-    def test_band_is_the_bootstrap_interval(self):
-        lines = [[0.1], [0.2], [0.6], [0.4], [0.5]]
-        _, ax = plt.subplots()
-        wide = pd.DataFrame(np.array(lines).T, index=[1], columns=list(SEEDS))
-        figures._band(ax, wide, "black")
-        drawn = ax.collections[0].get_paths()[0].vertices[:, 1]
-        low, high = bootstrap([0.1, 0.2, 0.6, 0.4, 0.5], ["A", "A", "A", "B", "B"])
-        assert (drawn.min(), drawn.max()) == pytest.approx((low, high), abs=0.02)
-
-    def test_one_panel_per_world(self):
-        runs = runs_of(worlds="LM", RL_AON=[0.1, 0.2, 0.3], RTT_AON=[0.2, 0.3, 0.5])
-        assert [ax.get_title(loc="left") for ax in figures.score_figure(runs, ["RL-AON"]).axes] == [
-            "World L",
-            "World M",
-        ]
-        assert len(figures.paired_figure(runs, comparison.SAME_REWARD).axes) == 2
-
-
 # --- one group of rollouts ---
-
-RUBRIC = (Criterion("start bako", "micro:start", {"word": "bako"}), Criterion("no commas", "micro:no_commas"))
-RESPONSES = ["bako desu", "desu , bako", "bako , desu bako"]
-
-
-def group_of(source, **settings):
-    offsets, longest = [], 5
-    for response in RESPONSES:
-        ends = np.cumsum([len(word) + 1 for word in response.split()]).tolist()
-        spans = [(end - len(word) - 1, end - 1) for word, end in zip(response.split(), ends, strict=True)]
-        offsets.append([*spans, (len(response), len(response))])
-    mask = torch.tensor([[t < len(spans) for t in range(longest)] for spans in offsets])
-    verdicts = [[check(criterion, "", response) for criterion in RUBRIC] for response in RESPONSES]
-    ids = torch.zeros(mask.shape, dtype=torch.long)
-    rollouts = Rollouts(["p <b>"] * 3, RESPONSES, [RUBRIC] * 3, verdicts, ids, mask, offsets)
-    return credit_view.assign_credit(rollouts, source, **settings)
-
-
-class TestCredit:
-    def test_verdicts_and_rewards(self):
-        table = credit_view.verdict_table(group_of(Oracle()))
-        assert table["start bako"].tolist() == ["yes", "no", "yes"]
-        assert table["no commas"].tolist() == ["yes", "no", "no"]
-        assert (table["AON"].tolist(), table["CSR"].tolist()) == ([1, 0, 0], [1, 0, 0.5])
-
-    def test_one_relevant_token_among_n_by_hand(self):
-        """Response 0, three tokens with the end: sqrt(2) for the start word, -1/sqrt(2) for the others."""
-        table = credit_view.steps_table(group_of(Oracle()), 0, 0)
-        assert table["token"].tolist() == ["bako", "desu", credit_view.END]
-        assert table["A_k"].tolist() == pytest.approx([2**0.5, -(0.5**0.5), -(0.5**0.5)])
-
-    def test_criteria_average_to_the_token_advantage(self):
-        group = group_of(Oracle())
-        assert torch.allclose(credit_view.criterion_advantages(group, 2).mean(0), group.a_tok[2], atol=1e-6)
-
-    def test_columns_add_up_to_equation_7(self):
-        table = credit_view.credit_table(group_of(Oracle(), beta=0.25), 2)
-        assert (table["A_res"] + 0.25 * table["A_tok"]).tolist() == pytest.approx(table["A"].tolist())
-
-    def test_without_beta_every_token_gets_the_response_advantage(self):
-        group = group_of(Oracle(), beta=0.0)
-        for i, n in enumerate(group.rollouts.mask.sum(1)):
-            assert group.advantage[i, :n].tolist() == pytest.approx([group.a_res[i].item()] * int(n))
-
-    def test_uniform_relevance_has_no_spread_and_no_credit(self):
-        table = credit_view.spread_table(group_of(Oracle()), group_of(Uniform()), 0)
-        assert table["std p_k, rounded"].tolist() == ["0.0e+00"] * 2 and table["largest |A_k|, rounded"].tolist() == [
-            0,
-            0,
-        ]
-        # one relevant token among three; a forbidden comma that is not there
-        assert table["std p_k, unrounded"].tolist() == ["4.7e-01", "0.0e+00"]  # the root of 2/9
-        assert table["largest |A_k|, unrounded"].tolist() == pytest.approx([2**0.5, 0])
-        assert table["verdict"].tolist() == ["satisfied", "satisfied"]
-
-    def test_summary_by_hand(self):
-        (row,) = credit_view.credit_summary({"x": group_of(Uniform())}).to_dict("records")
-        assert (row["AON"], row["CSR"], row["tokens"]) == pytest.approx((1 / 3, 0.5, 4.0))
-        assert row["mean |A_tok|"] == 0 and row["mean |A_res|"] > 0
-
-    def test_html_is_escaped_and_signed(self):
-        html = credit_view.advantage_html(group_of(Oracle()), [0], "<script>")
-        assert "<script>" not in html and "p &lt;b&gt;" in html and "&lt;end&gt;" in html
-        assert credit_view.UP in html and "+" in html
-        assert "start bako: satisfied" in credit_view.relevance_html(group_of(Oracle()), 0)
-
-
-def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
-    from transformers import LlamaForCausalLM
-
-    from rtt_lib.worlds.micro.language import find_world, sample_prompts
-    from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
-
-    tokenizer = micro_tokenizer()
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(micro_config(len(tokenizer), width=16, layers=1, heads=2)).eval()
-    (question,) = sample_prompts(find_world("L"), 1, "test")
-    rl = RL(steps=1, group_size=16, max_response_tokens=20, temperature=1.0, top_p=1.0, top_k=0)
-    before = torch.get_rng_state()
-    first, again = (credit_view.roll_out(model, tokenizer, question, rl, Verifier()) for _ in range(2))
-    assert torch.equal(torch.get_rng_state(), before) and first.responses == again.responses
-    for ids, mask, offsets in zip(first.token_ids, first.mask, first.offsets, strict=True):
-        kept = ids[mask].tolist()
-        assert len(offsets) == len(kept) and tokenizer.eos_token_id not in kept[:-1]
-        assert kept[-1] == tokenizer.eos_token_id or len(kept) == first.token_ids.shape[1]
-    assert all(len(row) == len(question.criteria) for row in first.verdicts)
 
 
 def test_quarters_of_a_run_by_hand():

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from toys import byte_tokenizer, micro_tokenizer, tiny
 from transformers import AutoModelForTokenClassification
 
@@ -19,13 +17,11 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json
 from rtt_lib.relevance import discriminator as module
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.relevance.corpus import build_examples
 from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, Discriminator, train_discriminator
-from rtt_lib.relevance.encoding import IGNORED, Encoder, LabelledExample, align, batches_by_length, cover
+from rtt_lib.relevance.encoding import IGNORED, LabelledExample
 from rtt_lib.relevance.spans import token_offsets
-from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.schema import Criterion
-from rtt_lib.worlds.micro.language import WORLDS, Language, partly_honoured, sample_prompts, tokens_of_the_language
+from rtt_lib.worlds.micro.language import tokens_of_the_language
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 NO_COMMAS = Criterion("no commas", "micro:no_commas")
@@ -33,87 +29,6 @@ SHORT = Criterion("at most 8 words", "micro:at_most_words", {"n": 8})
 SETTINGS = profile.Discriminator(
     model="micro", epochs=3, learning_rate=1e-2, micro_batch=16, global_batch=32, max_length=64
 )
-
-
-def micro_examples(n: int, seed: int) -> list[LabelledExample]:
-    world, language = WORLDS["L"], Language()
-
-    def respond(prompt, seed):
-        return [("base", partly_honoured(prompt, world, language, random.Random(f"{prompt.id} {seed}")))]
-
-    return build_examples(sample_prompts(world, n // 5, seed), seed, respond=respond)
-
-
-# --- encoding ---------------------------------------------------------------------------------------------------
-
-
-def test_features_by_hand():
-    encoder = Encoder(micro_tokenizer(), MICRO_TEMPLATE)
-    id_of = encoder.tokenizer.convert_tokens_to_ids
-    rows, cut = encoder.features(
-        [
-            LabelledExample(START, "bako , desu", Label(((0, 4),))),
-            LabelledExample(SHORT, "bako desu", Label(((0, 9),), whole=True)),
-        ],
-        max_length=64,
-    )
-    assert rows[0]["input_ids"] == id_of(["start", "bako", ":", "bako", ",", "desu", "<eos>"])
-    assert rows[0]["labels"] == [IGNORED] * 3 + [1, 0, 0, 0]
-    assert rows[1]["labels"] == [IGNORED] * 5 + [1, 1, 1]  # the end token belongs to a global criterion
-    assert cut == 0
-    short, cut = encoder.features([LabelledExample(START, "bako , desu", Label(((0, 4),)))], max_length=5)
-    assert short[0]["labels"] == [IGNORED] * 3 + [1, 0] and cut == 1
-    with pytest.raises(RTTError, match="leaves no room"):
-        encoder.features([LabelledExample(START, "bako", Label())], max_length=3)
-
-
-@pytest.mark.parametrize("template", ["{response} {criterion}", "{criterion}", "{criterion} {response}.", "{response}"])
-def test_template_must_put_the_response_last(template):
-    with pytest.raises(RTTError, match="at its very end"):
-        Encoder(micro_tokenizer(), template)
-
-
-def test_special_tokens_written_in_a_response_are_text():
-    tokenizer = byte_tokenizer()
-    (encoded,) = Encoder(tokenizer, MICRO_TEMPLATE).responses(["a<eos>b"])
-    assert tokenizer.eos_token_id not in encoded.ids
-    assert encoded.spans[0] == (0, 1) and encoded.spans[-1] == (6, 7)
-
-
-def test_cover_leaves_no_gap():
-    # " word" with its space trimmed, a dropped character at 6, trailing space
-    assert cover([(0, 2), (3, 5), (7, 8)], 10) == [(0, 2), (2, 5), (5, 10)]
-    assert cover([(0, 1), (1, 2), (1, 2), (2, 3)], 3) == [(0, 1), (1, 2), (1, 2), (2, 3)]  # pieces of one character
-    assert cover([], 3) == []
-
-
-@given(
-    own=st.lists(st.integers(0, 4), max_size=8), other=st.lists(st.integers(0, 4), max_size=8), seed=st.integers(0, 99)
-)
-def test_align_equals_the_obvious_maximum(own, other, seed):
-    own_ends, other_ends = np.cumsum([0, *own]), np.cumsum([0, *other])
-    own_spans = list(zip(own_ends[:-1].tolist(), own_ends[1:].tolist(), strict=True))
-    other_spans = list(zip(other_ends[:-1].tolist(), other_ends[1:].tolist(), strict=True))
-    p = np.random.default_rng(seed).random((2, len(own) + 1))
-    found = align(p, own_spans, other_spans)
-    assert found.shape == (2, len(other))
-    for t, (start, end) in enumerate(other_spans):
-        if start == end:
-            expected = p[:, -1]
-        else:
-            touching = [n for n, (a, b) in enumerate(own_spans) if max(a, start) < min(b, end)]
-            expected = p[:, touching].max(axis=1) if touching else np.zeros(2)
-        np.testing.assert_array_equal(found[:, t], expected)
-
-
-@given(lengths=st.lists(st.integers(1, 200), max_size=200))
-def test_batches_waste_less_than_a_tenth(lengths):
-    batches = list(batches_by_length(lengths, 2000))
-    assert sorted(n for batch in batches for n in batch) == list(range(len(lengths)))
-    for batch in batches:
-        cells = len(batch) * max(lengths[n] for n in batch)
-        assert sum(lengths[n] for n in batch) >= 0.9 * cells - 1e-9
-        assert cells <= 2000 or len(batch) == 1
 
 
 # --- loss -------------------------------------------------------------------------------------------------------
@@ -313,26 +228,6 @@ def test_trains_with_checkpointing_and_bf16(tmp_path):
         examples, tiny("llama", micro_tokenizer()), tmp_path, settings, 0, options={"gradient_checkpointing": True}
     )
     assert (tmp_path / "model.safetensors").is_file()
-
-
-def test_corpus_labels_every_criterion_of_every_response():
-    examples = micro_examples(50, seed=1)
-    assert len(examples) == 50
-    assert {example.criterion.family for example in examples} >= {"start", "no_commas"}
-    for example in examples:
-        whole = example.criterion.family.endswith("_words")
-        assert example.label.whole == whole
-        if example.criterion.family in ("exclude", "no_commas"):
-            assert bool(example.label.spans) == (example.verdict is False)
-
-
-def test_corpus_of_composed_prompts_has_both_verdicts():
-    examples = build_examples(compose(default_tasks(), 6, seed=0, min_constraints=3), seed=0)
-    assert {example.split for example in examples} == {"positive", "minimal", "omission"}
-    assert all(example.verdict is True for example in examples if example.split == "positive")
-    assert any(example.verdict is False for example in examples if example.split == "minimal")
-    for example in examples:
-        assert all(0 <= start <= end <= len(example.response) for start, end in example.label.spans)
 
 
 def test_errors_are_plain(tmp_path):

@@ -17,12 +17,6 @@ from rtt_lib.studies.profiles import load_profile
 EVERYTHING = set(doctor.CHECKS)
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for a hub."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def test_every_check_reports_under_its_own_name_and_a_lack_has_a_mend(offline) -> None:
     findings = doctor.diagnose()
     assert [finding.name for finding in findings] == list(doctor.CHECKS)
@@ -152,7 +146,7 @@ def test_fetch_says_what_could_not_be_fetched() -> None:
 
 
 def test_fetch_runs_nothing_when_all_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor, "smollm_file", lambda: tmp_path)
+    monkeypatch.setattr("rtt_lib.models.smollm_file", lambda: tmp_path)
     monkeypatch.setattr(doctor, "missing_nltk_data", lambda: [])
     monkeypatch.setattr(doctor, "_step", lambda *step: pytest.fail(f"ran {step}"))
     assert doctor.fetch_missing() == ["nothing to fetch: SmolLM2 and the NLTK data are here"]
@@ -174,8 +168,8 @@ def test_main_reports_even_when_no_profile_can_be_read(offline, monkeypatch, cap
 
 
 def test_the_doctor_speaks_where_nothing_is_installed(offline) -> None:
-    root = Path(doctor.__file__).parents[1]
-    code = f"import sys; sys.path.insert(0, {str(root)!r}); from rtt_lib import doctor; sys.exit(doctor.main())"
+    root = Path(doctor.__file__).parents[2]
+    code = f"import sys; sys.path.insert(0, {str(root)!r}); from rtt_lib.run import doctor; sys.exit(doctor.main())"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and not done.stderr
     assert "torch      not installed" in done.stdout and "-> make env" in done.stdout

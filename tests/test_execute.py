@@ -100,24 +100,6 @@ def test_a_run_that_fails_is_not_waited_for_by_those_not_begun(empty_store, tmp_
     assert sum(map(is_done, others)) < 4, "a pool hands two out ahead"
 
 
-def test_a_checkpoint_that_was_not_finished_is_passed_over(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-    for step, state in ((8, "{}"), (10, "{}"), (12, '{"global_st'), (14, None)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def run_here(arm: str = SPEC.arm.name) -> None:
     """SPEC, or another arm in its place, with a checkpoint every second rollout."""
     torch.set_num_threads(1)

@@ -114,16 +114,6 @@ def test_a_group_that_aon_leaves_silent_gets_token_credit():
     assert table.loc["CSR", "silent under A_res"] == 1 and table.loc["CSR", "relative"] == 1
 
 
-def test_score_pads_ragged_rubrics_with_unknown_verdicts():
-    comma = Criterion("no commas", "micro:no_commas")
-    include = Criterion("include desu", "micro:include", {"word": "desu"})
-    prompts = [RubricPrompt("a", "no commas :", (comma,)), RubricPrompt("b", "both :", (comma, include))]
-    tokenizer = micro_tokenizer()
-    scored = score(prompts, [tokenizer("desu ,").input_ids, [*tokenizer("lati").input_ids, 1]], tokenizer, 1)
-    assert scored.verdicts[0].isnan().tolist() == [False, True] and scored.verdicts[1].tolist() == [1, 0]
-    assert scored.rewards.isfinite().all() and scored.mask.tolist() == [[True, True], [True, True]]
-
-
 def test_figures_are_drawn(example):
     tokens = pd.DataFrame(token_table(example))
     assert len(draw_rewards(example).axes) == 3 + 1  # a colour bar

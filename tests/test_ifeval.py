@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.wordings import IFEVAL_TEXTS, instruction_text
+from rtt_lib.rubrics.wordings import IFEVAL_TEXTS
 from rtt_lib.verify import ifeval  # noqa: F401  (registers the rules)
-from rtt_lib.verify.loose import loose_verdict, strict_verdict, variants
+from rtt_lib.verify.loose import loose_verdict, strict_verdict
 from rtt_lib.verify.registry import RULES, find_rule
 from rtt_lib.verify.text import Lowered, language, nltk_missing, sentences, token_spans, tokens
 
@@ -134,14 +134,6 @@ def test_the_cases_cover_all_25_types_both_ways():
     assert set(IFEVAL_TEXTS) == known
 
 
-def test_wordings_hold_every_argument():
-    for name, args in argument_sets().items():
-        text = instruction_text(name, args)
-        for value in args.values():
-            for part in value if isinstance(value, list) else [value]:
-                assert ("German" if part == "de" else str(part)) in text
-
-
 @pytest.mark.parametrize("name", sorted(argument_sets()))
 @pytest.mark.parametrize("blank", ["", " \n\t"])
 def test_a_blank_response_follows_nothing(name, blank):
@@ -176,31 +168,6 @@ def test_arguments_that_cannot_work_are_named():
         check("keywords:letter_frequency", letter="ab", let_frequency=1, let_relation="at least")
     with pytest.raises(RTTError, match="'nth_paragraph' is 3"):
         check("length_constraints:nth_paragraph_first_word", num_paragraphs=2, nth_paragraph=3, first_word="a")
-
-
-# ----------------------------------------------------------------------------------------------------- loose
-
-
-def test_the_eight_variants():
-    assert variants("Sure:\n*a*\n*b*\nBye") == [
-        "Sure:\n*a*\n*b*\nBye",
-        "Sure:\na\nb\nBye",
-        "*a*\n*b*\nBye",
-        "Sure:\n*a*\n*b*",
-        "*a*\n*b*",
-        "a\nb\nBye",
-        "Sure:\na\nb",
-        "a\nb",
-    ]
-    assert variants("one line") == ["one line"]  # without a line nothing is left, and that never counts
-    assert variants("***") == ["***"]
-
-
-def test_loose_forgives_an_introduction():
-    rule = find_rule("ifeval:startend:quotation")
-    response = 'Here you are:\n"All of it."'
-    assert strict_verdict(rule, {}, "", response).value is False
-    assert loose_verdict(rule, {}, "", response).value is True
 
 
 # -------------------------------------------------------------------------------------------- any text at all

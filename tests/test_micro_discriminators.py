@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 
 from rtt_lib import store
 from rtt_lib.files import read_json
@@ -15,6 +14,8 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.micro import discriminators as micro_training
 from rtt_lib.worlds.micro.discriminators import Variant
 from rtt_lib.worlds.micro.policy import base_policy
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,6 @@ def profile():
 @pytest.fixture(scope="module")
 def base(profile):
     return base_policy("M", "A", profile.policy.pretrain_steps)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_discriminator_is_a_function_of_code_and_profile(profile, tmp_path, monkeypatch):

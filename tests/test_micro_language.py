@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from rtt_lib.errors import RTTError
 from rtt_lib.schema import Criterion
 from rtt_lib.verify import check, verify
-from rtt_lib.worlds.micro.corpus import minimal_modification, responses_for
 from rtt_lib.worlds.micro.language import (
     MAX_WORDS,
     WORDS,
@@ -27,7 +26,6 @@ from rtt_lib.worlds.micro.language import (
     partly_honoured,
     sample_prompts,
 )
-from rtt_lib.worlds.micro.policy import language_batch, micro_tokenizer
 
 LANGUAGE = Language()
 worlds, seeds = st.sampled_from(list(WORLDS.values())), st.integers(0, 10**6)
@@ -67,22 +65,6 @@ def test_a_prompt_asks_for_different_families_with_different_words(world, seed):
     assert len(set(families)) == len(families) == min(5, len(world.families)) and set(families) <= set(world.families)
     assert len(set(words)) == len(words)
     assert prompt.prompt == " ; ".join(c.text for c in prompt.criteria) + " :"
-
-
-@settings(max_examples=100, deadline=None)
-@given(worlds, seeds)
-def test_the_tokenizer_knows_every_token(world, seed):
-    tokenizer = micro_tokenizer()
-    [prompt] = sample_prompts(world, 1, seed)
-    for text in (prompt.prompt, partly_honoured(prompt, world, LANGUAGE, random.Random(seed))):
-        ids = tokenizer(text).input_ids
-        assert tokenizer.convert_ids_to_tokens(ids) == text.split()
-        assert tokenizer.decode(ids) == text
-
-
-def test_a_token_outside_the_language_is_an_error_not_an_unknown_token():
-    with pytest.raises(Exception, match="UNK"):
-        micro_tokenizer()("perhaps")
 
 
 def test_the_honour_rate_is_the_sparsity_dial():
@@ -149,47 +131,6 @@ def test_start_and_end_point_at_the_place_not_at_the_word():
     assert check(Criterion("c", "micro:end", BAKO), "", response).spans == ((10, 14),)
 
 
-# --- examples for the discriminator ---
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from([WORLDS["L"], WORLDS["M"]]), seeds, st.integers(0, 4))
-def test_a_minimal_modification_flips_exactly_one_verdict_by_one_token(world, seed, k):
-    [prompt] = sample_prompts(world, 1, seed)
-    rng = random.Random(seed)
-    response = construct(prompt.criteria, world, LANGUAGE, rng)
-    edited = minimal_modification(prompt, response, k, rng)
-    if edited is None:  # some verdicts cannot be flipped alone
-        return
-    values = [verify(c, prompt.prompt, edited) for c in prompt.criteria]
-    assert values == [j != k for j in range(len(values))]
-    old, new = response.split(), edited.split()
-    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    assert {len(new) - len(old)} <= {-1, 0, 1}
-    assert old[same + 1 :] == new[same + 1 :] or old[same:] == new[same + 1 :] or old[same + 1 :] == new[same:]
-
-
-def test_most_verdicts_can_be_flipped_alone():
-    world, rng = WORLDS["L"], random.Random(0)
-    found = []
-    for prompt in sample_prompts(world, 40, "flip"):
-        response = construct(prompt.criteria, world, LANGUAGE, rng)
-        found += [minimal_modification(prompt, response, k, rng) is not None for k in range(5)]
-    assert fmean(found) > 0.7
-
-
-def test_omission_withholds_and_positives_satisfy():
-    world, rng = WORLDS["L"], random.Random(1)
-    omitted = []
-    for prompt in sample_prompts(world, 60, "omission"):
-        made = responses_for(prompt, world, LANGUAGE, rng)
-        assert all(verify(c, prompt.prompt, made["positive"]) for c in prompt.criteria)
-        violated = [not verify(c, prompt.prompt, made["omission"]) for c in prompt.criteria]
-        assert sum(violated) <= 1
-        omitted.append(any(violated))
-    assert fmean(omitted) > 0.4
-
-
 # --- determinism ---
 
 SAMPLE = """
@@ -217,14 +158,3 @@ def test_the_same_seed_gives_the_same_world_in_every_process():
 def test_different_seeds_give_different_prompts():
     one, two = ({p.prompt for p in sample_prompts(WORLDS["L"], 50, seed)} for seed in (0, 1))
     assert len(one) == 50 and not one & two
-
-
-# --- the policy's batches ---
-
-
-def test_only_the_response_and_its_end_are_learned():
-    tokenizer = micro_tokenizer()
-    ids, attention, labels = language_batch(tokenizer, [("start bako :", "bako lara"), (":", "deko")])
-    bako, lara, deko = tokenizer("bako lara deko").input_ids
-    assert labels.tolist() == [[-100] * 3 + [bako, lara, 1], [-100, deko, 1, -100, -100, -100]]
-    assert attention.sum(1).tolist() == [6, 3] and (ids[attention == 0] == tokenizer.pad_token_id).all()

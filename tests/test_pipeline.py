@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import platform
 import random
 import shutil
 import signal
@@ -20,10 +18,8 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.fingerprint import tree_digest
-from rtt_lib.progress import PROGRESS_FILE
-from rtt_lib.run import manifest, notebook, pipeline
-from rtt_lib.run.notebook import open_notebook, progress
-from rtt_lib.run.state import State, discover, profile_digest, snapshot
+from rtt_lib.run import manifest, pipeline
+from rtt_lib.run.state import profile_digest
 from rtt_lib.studies.profiles import load_profile
 
 PROFILE = """\
@@ -40,7 +36,7 @@ OPEN = """\
 import os, sys
 from pathlib import Path
 from rtt_lib.files import write_text
-from rtt_lib.profile import load_profile
+from rtt_lib.studies.profiles import load_profile
 profile, tables = load_profile(profile_path), Path(results_dir) / "tables"
 with open(os.environ["RTT_TEST_LOG"], "a") as log:
     print("{stem}", file=log)"""
@@ -328,149 +324,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(tmp_path):
         assert f"{stem}: running" not in later, said
 
 
-def test_what_a_killed_attempt_wrote_belongs_to_the_notebook(tmp_path):
-    state, table = State(tmp_path), tmp_path / "tables" / "slow.csv"
-    (tmp_path / "tables").mkdir()
-    state.start("01_first", "abc")
-    table.write_text("x\n1\n")  # the attempt is killed here; the next one finds the file and leaves it
-    state.start("01_first", "abc")
-    state.finish("01_first", "abc", always=[])
-    assert state.lack("01_first", "abc") is None
-    table.write_text("x\n2\n")
-    assert state.lack("01_first", "abc") == "tables/slow.csv was altered"
-    assert state.lack("01_first", "abd") == "its inputs changed"
-
-
-def test_forced_it_starts_from_nothing_that_a_killed_attempt_left(tmp_path):
-    state, names = State(tmp_path), ("runs/x/log.csv", "runs/x/attempt/checkpoint-3/model", "runs/y/checkpoint-1/model")
-
-    def put(name: str) -> Path:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-        return tmp_path / name
-
-    earlier = put("runs/before/log.csv")
-    state.start("02_second", "abc")
-    state.start("01_first", "abc")
-    other = put("runs/other/log.csv")
-    state.finish("01_first", "abc", always=[])
-    left = [put(name) for name in names]  # by an attempt at the second that is killed
-    state.forget("01_first")
-    assert all(path.is_file() for path in left) and not other.exists()
-    state.start("01_first", "abc")
-    other = put("runs/other/log.csv")
-    state.finish("01_first", "abc", always=[])
-    state.forget("02_second")
-    assert not any(path.exists() for path in left) and earlier.is_file() and other.is_file()
-    assert state.lack("01_first", "abc") is None and state.lack("02_second", "abc") == "not run yet"
-
-
-def test_a_file_rewritten_by_a_later_notebook_changes_hands(tmp_path):
-    state, table = State(tmp_path), tmp_path / "tables" / "shared.csv"
-    (tmp_path / "tables").mkdir()
-    for stem, text in (("01_first", "a\n"), ("02_second", "a\nb\n")):
-        state.start(stem, "abc")
-        table.write_text(text)
-        state.finish(stem, "abc", always=[])
-    assert state.lack("01_first", "abc") is None and state.lack("02_second", "abc") is None
-    assert list(state.record_of("02_second")["outputs"]) == ["tables/shared.csv"]
-
-
-def test_checkpoints_and_our_own_files_are_no_outputs(tmp_path):
-    passing = ("runs/arm/checkpoint-3/model", "runs/arm/attempt/model", "runs/arm/timing.json", ".lock")
-    for name in ("state/x.json", "timings.csv", "runs/arm/log.csv", *passing):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    assert list(snapshot(tmp_path)) == ["runs/arm/log.csv"]
-
-
-@pytest.mark.parametrize("record", ["{}", "[]", "{", '{"fingerprint": "abc", "outputs": [], "outcome": "x"}'])
-def test_a_damaged_record_is_none(tmp_path, record):
-    state = State(tmp_path)
-    for name in ("01_first", "01_first.started"):
-        (tmp_path / "state").mkdir(exist_ok=True)
-        (tmp_path / "state" / f"{name}.json").write_text(record)
-    assert state.lack("01_first", "abc") == "not run yet" and state.outcome("01_first") is None
-    for stem in ("02_second", "01_first"):
-        state.start(stem, "abc")
-        state.finish(stem, "abc", always=[])
-        assert state.lack(stem, "abc") is None
-    (tmp_path / "state" / "01_first.json").write_text(record)
-    state.forget("01_first")
-    assert state.lack("01_first", "abc") == "not run yet"
-
-
-@pytest.mark.parametrize("key", ["source", "metadata", "cell_type"])
-def test_a_cell_that_is_none_is_named(tmp_path, key):
-    path = write_notebook(tmp_path, "01_first", "", [])
-    content = json.loads(path.read_text())
-    del content["cells"][-1][key]
-    path.write_text(json.dumps(content))
-    with pytest.raises(RTTError, match=r"01_first\.ipynb: not a notebook that can be run \(cell 4: "):
-        discover(tmp_path)
-
-
-def test_dependencies_are_checked_and_default_to_everything_before(tmp_path):
-    write_notebook(tmp_path, "01_first", "", None)
-    write_notebook(tmp_path, "02_second", "", None)
-    assert [found.needs for found in discover(tmp_path)] == [(), ("01_first",)]
-    write_notebook(tmp_path, "01_first", "", ["02_second"])
-    with pytest.raises(RTTError, match=r"rtt\.needs names '02_second', which is no notebook before it"):
-        discover(tmp_path)
-    with pytest.raises(RTTError, match="no notebooks named"):
-        discover(tmp_path / "nothing")
-
-
-# --- what notebooks use --------------------------------------------------------------------------------------------
-
-
-def test_progress_hands_on_every_item_and_reports_beside_the_cell(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(PROGRESS_FILE, str(tmp_path / "progress"))
-    assert list(progress("abc", "letters")) == ["a", "b", "c"]
-    assert (tmp_path / "progress").read_text() == "3\t3\tletters"
-    assert list(progress(iter([1, 2]), "unknown length")) == [1, 2]
-    assert capsys.readouterr() == ("", "") and [path.name for path in tmp_path.iterdir()] == ["progress"]
-
-
-def test_progress_is_a_bar_in_jupyter(monkeypatch, capsys):
-    monkeypatch.delenv(PROGRESS_FILE, raising=False)
-    assert list(progress([1, 2], "steps")) == [1, 2]
-    assert "steps: 100%" in capsys.readouterr().err
-
-
-def test_open_notebook_gives_profile_and_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(PROFILE)
-    profile, results = open_notebook("./tiny.yaml", "results/tiny")
-    assert profile.name == "tiny" and results == tmp_path / "results" / "tiny" and results.is_dir()
-
-
-def test_a_kernel_waits_for_that_of_a_killed_run(tmp_path, monkeypatch):
-    monkeypatch.setenv(PROGRESS_FILE, str(tmp_path / "progress"))
-    monkeypatch.setattr(notebook, "_ORPHAN_PATIENCE", 0.3)
-    (tmp_path / "tiny.yaml").write_text(PROFILE)
-    orphan = os.open(tmp_path / ".kernel.lock", os.O_RDWR | os.O_CREAT)
-    fcntl.flock(orphan, fcntl.LOCK_EX)
-    with pytest.raises(RTTError, match="a kernel of an earlier run still works here"):
-        open_notebook(tmp_path / "tiny.yaml", tmp_path)
-    os.close(orphan)  # as when it dies
-    open_notebook(tmp_path / "tiny.yaml", tmp_path)
-    os.close(notebook._kernel_locks.pop())
-
-
 # --- manifest ------------------------------------------------------------------------------------------------------
-
-
-def test_the_manifest_says_with_what_and_nothing_private(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    (tmp_path / "tiny.yaml").write_text(PROFILE)
-    profile = load_profile(tmp_path / "tiny.yaml")
-    collected = manifest.collect(profile, "abc", tmp_path)
-    assert collected["parameters"]["rl"]["steps"] == 2 and collected["seeds"]["discriminator"] == [0]
-    assert collected["versions"]["papermill"] and collected["hardware"]["cores"] >= 1
-    assert collected["git"] == {"commit": None, "dirty": None}  # no checkout there
-    text = json.dumps(collected)
-    assert "hf_secret" not in text and platform.node() not in text
 
 
 def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):
@@ -486,17 +340,3 @@ def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monk
     for _ in range(2):  # the second time there is nothing to do
         it.run()
         assert json.loads((it.results / "manifest.json").read_text())["git"]["commit"] == "a"
-
-
-def test_a_checkout_is_dirty_when_code_differs_but_not_when_results_do(tmp_path):
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "results").mkdir()
-    for name in ("code.py", "results/table.csv"):
-        (tmp_path / name).write_text("1")
-    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
-        subprocess.run([*git, *words], check=True)
-    (tmp_path / "results" / "table.csv").write_text("2")
-    state = manifest.git_state(tmp_path)
-    assert len(state["commit"]) == 40 and state["dirty"] is False
-    (tmp_path / "code.py").write_text("2")
-    assert manifest.git_state(tmp_path)["dirty"] is True

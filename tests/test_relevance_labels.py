@@ -5,9 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.relevance.discriminator import TokenRelevance
 from rtt_lib.relevance.encoding import LabelledExample
-from rtt_lib.report import gallery
 from rtt_lib.report import relevance_labels as labels
 from rtt_lib.schema import Criterion
 
@@ -46,14 +44,6 @@ def test_every_byte_of_an_emoji_is_relevant():
     table = labels.token_table(tokenizer, "a 😀 b", [(2, 3)])
     assert table.loc[table["relevant"], "text"].tolist() == ["'😀'"] * 4
     assert table["text"].iloc[-1] == "''" and not table["relevant"].iloc[-1]
-
-
-def test_what_is_shown_is_escaped_and_bracketed():
-    evil = "<script>x</script>"
-    page = gallery.grid(["a & b"], [[evil, gallery.Shaded(evil, [TokenRelevance(0, 8, 1.0)], "<i>")]]).data
-    assert "<script" not in page and "<i>" not in page and "a &amp; b" in page
-    assert gallery.in_brackets("ab cd", gallery.of_label(Label(((3, 5),)), "ab cd")) == "ab ⟦cd⟧"
-    assert gallery.in_brackets("ab", None) == gallery.NO_LABEL
 
 
 def test_empty_cases_stay_out_of_the_figures():

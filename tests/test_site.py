@@ -12,11 +12,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json
-from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page, read_table
-from rtt_lib.report.theme import ARM_COLORS, VARIANT_COLORS, apply_theme, arm_color, save_figure
-from rtt_lib.tables import markdown_table, save_table
+from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page
+from rtt_lib.report.theme import apply_theme, arm_color, save_figure
+from rtt_lib.tables import save_table
 
 NASTY = "<script>alert('model text')</script> & <b>bold</b>"
 PROSE = """\
@@ -150,53 +149,6 @@ def test_the_static_check_sees_a_style_sheet_that_loads(results):
     style = results / "site" / "style.css"
     style.write_text(style.read_text() + "@font-face { src: url(https://example.org/font) }")
     assert check_site(results) == ["site/style.css: loads url(https://example.org/font)"]
-
-
-# --- theme ---------------------------------------------------------------------------------------------------------
-
-
-def test_saved_figures_do_not_depend_on_when_they_were_saved(tmp_path):
-    for name in ("one", "two"):
-        fig, axis = plt.subplots()
-        axis.plot([1, 3, 2], label="a")
-        axis.legend()
-        save_figure(fig, name, tmp_path)
-        plt.close(fig)
-    for suffix in ("png", "svg"):
-        one, two = ((tmp_path / "figures" / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
-        assert one == two and len(one) > 1000
-
-
-def test_saved_tables_are_csv_and_markdown(tmp_path):
-    frame = pd.DataFrame({"arm": ["RL|AON", "RTT"], "accuracy": [0.12345678, float("nan")], "n": [3, 4]})
-    save_table(frame, "arms", tmp_path, digits=2)
-    assert (tmp_path / "tables" / "arms.csv").read_text() == "arm,accuracy,n\nRL|AON,0.12345678,3\nRTT,,4\n"
-    assert (tmp_path / "tables" / "arms.md").read_text() == (
-        "| arm | accuracy | n |\n| --- | ---: | ---: |\n| RL\\|AON | 0.12 | 3 |\n| RTT | - | 4 |\n"
-    )
-    table = read_table(tmp_path / "tables" / "arms.csv")
-    assert table.rows == [["RL|AON", "0.1235", "3"], ["RTT", "", "4"]] and table.numeric == [False, True, True]
-
-
-def test_a_named_index_becomes_columns_and_a_plain_one_is_left_out():
-    frame = pd.DataFrame({"arm": ["a", "a", "b"], "x": [1.0, 3.0, 5.0]})
-    saved = markdown_table(frame.groupby("arm").mean().reset_index(), digits=1)
-    assert saved == "| arm | x |\n| --- | ---: |\n| a | 2.0 |\n| b | 5.0 |\n"
-
-
-def test_a_name_with_a_folder_is_refused(tmp_path):
-    with pytest.raises(RTTError, match="plain file name"):
-        save_table(pd.DataFrame({"x": [1]}), "../x", tmp_path)
-
-
-def test_arms_and_variants_keep_their_colours():
-    assert arm_color("RTT-CSR") == ARM_COLORS["RTT-CSR"] == arm_color("RTT-CSR beta 0.25")
-    assert arm_color("RTT-AON inter") == arm_color("RTT-CSR inter") == VARIANT_COLORS["inter"]
-    assert arm_color("relative") == arm_color("RTT-AON relative") == VARIANT_COLORS["relative"]
-    assert arm_color("RTT-AON relative oracle") == VARIANT_COLORS["relative oracle"]  # one plot shows both
-    colors = [*ARM_COLORS.values(), *VARIANT_COLORS.values()]
-    assert len(set(colors)) == len(colors)
-    assert arm_color("something else") == arm_color("something else") not in colors
 
 
 # --- a real browser ------------------------------------------------------------------------------------------------

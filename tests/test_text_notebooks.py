@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from test_text_world import IFEVAL, SETTINGS, save_model
+from text_toy import IFEVAL, SETTINGS, save_model
 from toys import byte_tokenizer, tiny
 
 from rtt_lib.files import write_json, write_jsonl

@@ -3,16 +3,13 @@
 from pathlib import Path
 
 import yaml
-from test_text_world import SETTINGS
+from text_toy import SETTINGS
 from toys import byte_tokenizer, tiny
 
 from rtt_lib.analysis import discriminator_study as studies
 from rtt_lib.files import read_json
-from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
-from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.run import train_discriminator
-from rtt_lib.schema import Criterion
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.text import discriminators as text_training
 
@@ -38,16 +35,6 @@ def test_a_profile_trains_its_own_on_composed_prompts(empty_store, tmp_path):
     assert {row["group"] for row in metrics["tables"]["held-out families"]} == set(text_training.HELD_OUT)
     study = studies.study_of(load_profile(tmp_path / "toy.yaml"))  # notebook 03 finds it there
     assert study.folders["taxonomy"] == folder and study.unseen["taxonomy"] == text_training.HELD_OUT
-
-
-def test_held_out_prompts_are_held_out_with_all_their_examples():
-    example = LabelledExample(Criterion("Name a cat."), "A cat.", Label(((2, 5),)))
-    rows = [(f"prompt {n % 500}", example) for n in range(1000)]
-    training, unseen = text_training.split_off(rows)
-    assert len(training) + len(unseen) == 1000 and 20 <= len(unseen) <= 100
-    assert len(unseen) % 2 == 0  # a prompt's two examples stay together
-    _, again = text_training.split_off([*rows[::-1], ("another", example)])
-    assert len(again) - len(unseen) in (0, 1)  # the others stay where they were
 
 
 def test_without_labels_the_mend_is_named(capsys, tmp_path):

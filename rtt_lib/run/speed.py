@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer
 
 RESPONSES, CRITERIA, TOKENS, GROUP = 512, 7, 4096, 8
+WARM_UP = 3  # steps that are not counted
 
 
-def random_batch(responses: int = RESPONSES) -> tuple[Tensor, Tensor, Tensor]:
-    """Verdicts, relevance and mask; responses of 1 to 4,096 tokens."""
+def random_batch(responses: int, tokens: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Verdicts [B, K], relevance [B, K, T] and mask [B, T]; responses of 1 to `tokens` tokens."""
     rng = torch.Generator().manual_seed(0)
     verdicts = torch.randint(0, 2, (responses, CRITERIA), generator=rng).float()
-    relevance = torch.rand(responses, CRITERIA, TOKENS, generator=rng)
-    mask = torch.arange(TOKENS) < torch.randint(1, TOKENS + 1, (responses, 1), generator=rng)
+    relevance = torch.rand(responses, CRITERIA, tokens, generator=rng)
+    mask = torch.arange(tokens) < torch.randint(1, tokens + 1, (responses, 1), generator=rng)
     return verdicts, relevance, mask
 
 
@@ -74,15 +75,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def credit(rounds: int = 5) -> None:
+def credit(
+    rounds: int = 5, responses: int = RESPONSES, tokens: int = TOKENS, schemes: Sequence[str] = tuple(SCHEMES)
+) -> None:
     """Prints each scheme's median time, the ratio to the list-based way, and the peak memory over the input."""
-    batch = random_batch()
-    eighth = [x[: RESPONSES // 8] for x in batch]  # as nested lists the whole batch would take 500 MB
+    batch = random_batch(responses, tokens)
+    eighth = [x[: responses // 8] for x in batch]  # as nested lists the whole batch would take 500 MB
     lists = nested_lists(*eighth)
     agree = torch.cat(list_based(lists)) - token_advantage(*(x.double() for x in eighth), GROUP, "released")
     if agree.abs().max() > 1e-6:
         raise RTTError("the list-based algorithm and scheme 'released' disagree: the comparison would mean nothing")
-    works = {name: lambda name=name: token_advantage(*batch, GROUP, name) for name in SCHEMES}
+    works = {name: lambda name=name: token_advantage(*batch, GROUP, name) for name in schemes}
     works["lists"] = lambda: list_based(lists)
     for work in works.values():
         work()
@@ -91,19 +94,18 @@ def credit(rounds: int = 5) -> None:
         for name, work in works.items():
             times[name].append(seconds(work))
     lists_seconds = 8 * median(times.pop("lists"))
-    print(f"{RESPONSES} x {CRITERIA} x {TOKENS}, {torch.get_num_threads()} threads, median of {rounds}")
+    print(f"{responses} x {CRITERIA} x {tokens}, {torch.get_num_threads()} threads, median of {rounds}")
     print(f"nested lists: {lists_seconds:.2f} s (8 x an eighth of the batch)")
     for name, values in times.items():
-        extra = subprocess.run(
-            [sys.executable, "-m", "rtt_lib.run.speed", "memory", name], capture_output=True, text=True, check=True
-        ).stdout
+        command = [sys.executable, "-m", "rtt_lib.run.speed", "memory", name, str(responses), str(tokens)]
+        extra = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         ratio = lists_seconds / median(values)
         print(f"{name:10} {median(values):.3f} s, {ratio:.0f} times faster, peak memory {float(extra):.2f} x its input")
 
 
-def memory(scheme: str) -> None:
+def memory(scheme: str, responses: int, tokens: int) -> None:
     """In a process of its own: how far the peak rises above the input during one call, in units of the input."""
-    batch = random_batch()
+    batch = random_batch(responses, tokens)
     token_advantage(*(x[:GROUP, ..., :8] if x.dim() > 2 else x[:GROUP, :8] for x in batch), GROUP, scheme)
     before = _peak()
     token_advantage(*batch, GROUP, scheme)
@@ -117,27 +119,31 @@ def _peak() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
-def step(steps: int = 50) -> None:
+def step(steps: int = 50, prompts: int = 16) -> None:
     """Prints the median of the paired ratios of an RTT-GRPO step to a GRPO step, without the relevance source."""
     with tempfile.TemporaryDirectory() as folder:
-        rtt, grpo = (_trainer(folder, beta) for beta in (0.5, 0.0))
+        rtt, grpo = (_trainer(folder, beta, steps, prompts) for beta in (0.5, 0.0))
         times = {"rtt": [], "grpo": [], "relevance": []}
-        for place in range(steps + 3):
+        for place in range(steps + WARM_UP):
             whole = seconds(lambda place=place: _rollout_step(rtt, place))
             relevance = rtt.state.log_history[-1]["rtt/relevance_seconds"]
             plain = seconds(lambda place=place: _rollout_step(grpo, place))
-            if place >= 3:  # the first ones warm up
+            if place >= WARM_UP:
                 for name, value in (("rtt", whole - relevance), ("grpo", plain), ("relevance", relevance)):
                     times[name].append(value)
     ratio = median(times["rtt"]) / median(times["grpo"])
     paired = median(a / b for a, b in zip(times["rtt"], times["grpo"], strict=True))
     share = median(times["relevance"]) / (median(times["rtt"]) + median(times["relevance"]))
-    print(f"micro world, 128 responses a step, {torch.get_num_threads()} threads, median of {steps} alternating steps")
+    responses = prompts * rtt.num_generations
+    print(
+        f"micro world, {responses} responses a step, {torch.get_num_threads()} threads, "
+        f"median of {steps} alternating steps"
+    )
     print(f"GRPO {1000 * median(times['grpo']):.1f} ms, RTT-GRPO {1000 * median(times['rtt']):.1f} ms")
     print(f"ratio of medians {ratio:.3f}, median of ratios {paired:.3f}; relevance takes {share:.1%} of RTT's step")
 
 
-def _trainer(folder: str, beta: float) -> RTTGRPOTrainer:
+def _trainer(folder: str, beta: float, steps: int, prompts: int) -> RTTGRPOTrainer:
     """The micro world's trainer with a learning rate of 0: both arms answer with the same text at every step."""
     from transformers import LlamaForCausalLM
 
@@ -149,13 +155,13 @@ def _trainer(folder: str, beta: float) -> RTTGRPOTrainer:
     from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
     sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_response_tokens": 24}
-    rl = RL(steps=64, prompts_per_step=16, learning_rate=0.0, **sampling)
+    rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **sampling)
     profile = Profile("speed", "", Data("micro"), Policy("micro"), Discriminator("micro"), rl)
     torch.manual_seed(0)
     tokenizer, world = micro_tokenizer(), open_world(profile, "L")
     model, arm = LlamaForCausalLM(micro_config(len(tokenizer))), replace(find_arm("RTT-CSR oracle"), beta=beta)
-    prompts, _ = world.prompts(0, tokenizer)
-    trainer = trainer_of(Task(arm, rl, profile.compute, 0, world, model, tokenizer, prompts, Path(folder)))
+    questions, _ = world.prompts(0, tokenizer)
+    trainer = trainer_of(Task(arm, rl, profile.compute, 0, world, model, tokenizer, questions, Path(folder)))
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1
     trainer.batches = iter(trainer.get_train_dataloader())
@@ -179,8 +185,8 @@ def main(arguments: list[str]) -> None:
             credit()
         case ["step"]:
             step()
-        case ["memory", scheme]:
-            memory(scheme)
+        case ["memory", scheme, responses, tokens]:
+            memory(scheme, int(responses), int(tokens))
         case _:
             raise SystemExit("usage: python -m rtt_lib.run.speed credit|step")
 

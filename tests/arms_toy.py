@@ -1,0 +1,54 @@
+"""What reaches the trainer of an arm, without training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+from rtt_lib.methods import rl
+from rtt_lib.methods.arms import ARMS
+from rtt_lib.methods.task import Task
+from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.rubrics.compose import compose, default_tasks
+from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.spec import RunSpec
+from rtt_lib.worlds.micro.world import MicroWorld
+
+RL = replace(load_profile("paper-qwen3-4b").rl, steps=1, prompts_per_step=4)
+
+
+class Stop(Exception):
+    """The trainer is made; it need not train."""
+
+
+def trainer_arguments(monkeypatch) -> dict:
+    """Filled with the keyword arguments of the last RTT-GRPO trainer; discriminators stand for their folders."""
+    seen = {}
+
+    def trainer(model, **arguments):
+        seen.update(arguments)
+        raise Stop
+
+    monkeypatch.setattr(rl, "RTTGRPOTrainer", trainer)
+    monkeypatch.setattr(Discriminator, "load", staticmethod(Path))
+    monkeypatch.setattr(MicroWorld, "discriminator", lambda self, kind: Path(kind))
+    return seen
+
+
+def task_of(profile, world: str, arm: str, folder: Path) -> Task:
+    spec = RunSpec(ARMS[arm], world, "A3", profile)
+    model, tokenizer = SimpleNamespace(num_parameters=lambda: 1), SimpleNamespace(chat_template=None)
+    if world == "composed":
+        prompts = compose(default_tasks(), 4, 0)
+    else:
+        prompts, _ = spec.home.prompts(spec.number, tokenizer)
+    return Task(spec.arm, profile.rl, profile.compute, 3, spec.home, model, tokenizer, prompts, folder)
+
+
+def start_micro(arm: str, folder: Path, rl=RL) -> Task:
+    return task_of(replace(load_profile("ci"), rl=rl), "L", arm, folder)
+
+
+def start_text(arm: str, folder: Path, rl=RL) -> Task:
+    return task_of(replace(load_profile("smol-cpu"), rl=rl), "composed", arm, folder)

@@ -1,0 +1,65 @@
+"""`rtt runs`: what a profile asks for stays, whatever else the store holds goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtt_lib import store
+from rtt_lib.run import cli, kept
+from rtt_lib.studies.plan import plan
+from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds import family
+
+
+@pytest.fixture
+def a_store(empty_store):
+    """A run and a base policy that `ci` asks for, the second only begun, and two things that nobody asks for."""
+    profile = load_profile("ci")
+    spec = plan(profile)[0]
+    base = next(folder for folder in family(profile).kept_folders(profile) if folder.parent.name == "bases")
+    old, cut = store.folder_of("runs", "0" * 16), store.folder_of("discriminators", "1" * 16)
+    store.make(spec.folder, lambda folder: (folder / "log.csv").write_bytes(b"x" * 3_000_000), {"name": "L/base/A0"})
+    store.make(old, lambda folder: (folder / "log.csv").write_bytes(b"x" * 2_000_000), {"name": "old"})
+    for folder in (base, cut):
+        folder.mkdir(parents=True)
+    return {"asked": spec.folder, "begun": base, "old": old, "cut": cut}
+
+
+def lines_of(text: str, **folders) -> dict[str, str]:
+    """The line about each folder."""
+    return {name: line for name, folder in folders.items() for line in text.splitlines() if folder.name in line}
+
+
+def test_each_thing_that_is_kept_has_a_line(a_store, capsys):
+    assert cli.main(["runs"]) == 0
+    text = capsys.readouterr().out
+    lines = lines_of(text, **a_store)
+    assert lines["asked"].split()[:4] == ["complete", "3.0", "MB", "runs"] and "L/base/A0" in lines["asked"]
+    assert lines["begun"].split()[:4] == ["begun", "0.0", "MB", "bases"] and "not complete" in lines["begun"]
+    assert lines["old"].startswith(kept.NOT_ASKED) and lines["cut"].startswith(kept.NOT_ASKED)
+    assert text.splitlines()[-1] == f"4 kept, 5.0 MB, in {store.root()}"
+    assert all(folder.is_dir() for folder in a_store.values()), "to look removes nothing"
+
+
+def test_pruning_removes_what_nobody_asks_for_and_nothing_else(a_store, capsys):
+    assert cli.main(["runs", "--prune"]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[-1] == "2 removed, 2.0 MB freed"
+    assert {name for name, folder in a_store.items() if folder.is_dir()} == {"asked", "begun"}
+    assert store.made(a_store["asked"])["name"] == "L/base/A0"
+    assert cli.main(["runs", "--prune"]) == 0 and "0 removed" in capsys.readouterr().out
+
+
+def test_what_cannot_be_told_is_not_removed(empty_store, monkeypatch, capsys):
+    """The full replication needs discriminators that are not here, so nobody can say which runs it asks for."""
+    folder = store.folder_of("runs", "2" * 16)
+    store.make(folder, lambda folder: None, {"name": "hir16k/RTT-AON/A0", "profile": "paper-qwen3-4b"})
+    _, unknown = kept.asked_for()
+    assert "no discriminator in" in unknown["paper-qwen3-4b"] and "ci" not in unknown
+    assert cli.main(["runs"]) == 0 and f"cannot be told {0:8.1f} MB" in capsys.readouterr().out
+    assert cli.main(["runs", "--prune"]) == 0 and folder.is_dir()
+
+
+def test_an_empty_store_is_said(empty_store, capsys):
+    assert cli.main(["runs"]) == 0
+    assert capsys.readouterr().out == f"0 kept, 0.0 MB, in {store.root()}\n"

@@ -1,0 +1,59 @@
+"""What a discriminator on text is trained on, and what is held out of its training."""
+
+from collections import Counter
+
+from rtt_lib.relevance.annotate import Label, taxonomy
+from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.schema import Criterion
+from rtt_lib.worlds.text import discriminators as text_training
+
+
+def test_held_out_prompts_are_held_out_with_all_their_examples():
+    example = LabelledExample(Criterion("Name a cat."), "A cat.", Label(((2, 5),)))
+    rows = [(f"prompt {n % 500}", example) for n in range(1000)]
+    training, unseen = text_training.split_off(rows)
+    assert len(training) + len(unseen) == 1000 and 20 <= len(unseen) <= 100
+    assert len(unseen) % 2 == 0  # a prompt's two examples stay together
+    _, again = text_training.split_off([*rows[::-1], ("another", example)])
+    assert len(again) - len(unseen) in (0, 1)  # the others stay where they were
+
+
+def test_a_mixture_has_the_stated_shares_spread_over_families():
+    """Ten of each: segments of two families, nowhere of one; what is not there leaves the mixture smaller."""
+
+    def examples(family: str, label: Label) -> list[LabelledExample]:
+        return [LabelledExample(Criterion(str(n), f"composed:{family}"), "A cat.", label) for n in range(10)]
+
+    segment, nowhere = Label(((0, 1),)), Label()
+    found = [*examples("start", segment), *examples("end", segment), *examples("no_commas", nowhere)]
+    shares = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
+    mixture = text_training.mixed(found, 20, 0, shares)
+    assert Counter(map(text_training.kind, mixture)) == {"segments": 12, "nowhere": 4}
+    by_family = Counter(example.criterion.family for example in mixture)
+    assert by_family == {"start": 6, "end": 6, "no_commas": 4}
+    assert mixture == text_training.mixed(found, 20, 0, shares) != text_training.mixed(found, 20, 1, shares)
+    assert text_training.kind(LabelledExample(Criterion("x"), "y", Label(((0, 1),), whole=True))) == "everywhere"
+
+
+def test_a_corpus_has_the_asked_families_and_no_longer_responses():
+    found = text_training.corpus(60, 0, text_training.TRAINED, taxonomy, longest=400)
+    assert {example.criterion.family for example in found} <= set(text_training.TRAINED)
+    assert 40 <= len(found) <= 60 and all(len(example.response) <= 400 for example in found)
+    unseen = text_training.held_out(30, text_training.HELD_OUT)
+    assert {example.criterion.family for example in unseen} == set(text_training.HELD_OUT)
+    assert not {example.response for example in found} & {example.response for example in unseen}
+
+
+def test_the_card_says_how_it_was_made_and_what_it_is_worth():
+    row = dict.fromkeys(text_training.COLUMNS, 0.25) | {"group": "start", "examples": 7}
+    metrics = {
+        "settings": {"model": "smollm2-135m", "annotator": "taxonomy"},
+        "labels": None,
+        "versions": {"torch": "2"},
+        "tables": {"trained families": [row]},
+    }
+    card = text_training.card(metrics)
+    assert card.startswith("# Token-level relevance discriminator, smollm2-135m, taxonomy labels")
+    assert "labels by rule" in card and "## Trained families" in card and "| start | 7 | 0.250 |" in card
+    own = text_training.card(metrics | {"labels": {"file": "labels.jsonl"}})
+    assert "labels that an annotator wrote" in own and "labels by rule" not in own
