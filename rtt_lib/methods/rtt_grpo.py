@@ -50,6 +50,7 @@ from rtt_lib.methods.verification import (
 )
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import own_offsets
+from rtt_lib.schema import chat_text
 
 logger = get_logger(__name__)
 __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
@@ -138,7 +139,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`
     (see `parse_rubric`).
     verifier:      decides every criterion of every response: True, False, or None, which is an unknown verdict, not a
-                   failed one. Of a conversation it and the relevance source see the last message alone, of a
+                   failed one. It and the relevance source read a conversation as one text (`schema.chat_text`), of a
                    response with tools or an environment the turns that the model wrote
     relevance:     a relevance source (`rtt_lib.relevance`); not needed where `args.token_beta` is 0
     reward_funcs:  further TRL reward functions, added to the rubric reward
@@ -194,7 +195,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         own = self._own or [[1] * len(ids) for ids in completion_ids]
         read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
         texts, offsets = zip(*read, strict=True)
-        questions = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
+        questions = [p if isinstance(p, str) else chat_text(p) for p in prompts]
         rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
         started = time.perf_counter()
         verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)

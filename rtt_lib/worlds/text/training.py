@@ -134,7 +134,7 @@ def training_prompts(spec: TextRunSpec, tokenizer: PreTrainedTokenizerBase) -> t
 
 
 def _fits(prompt: RubricPrompt, spec: TextRunSpec, tokenizer: PreTrainedTokenizerBase) -> bool:
-    return len(prompt_ids(prompt.prompt, tokenizer)) <= spec.rl.max_prompt_tokens
+    return len(prompt_ids(prompt, tokenizer)) <= spec.rl.max_prompt_tokens
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
@@ -327,7 +327,7 @@ def _own_responses(prompts: Sequence[RubricPrompt], setting: Setting) -> dict[st
 
 
 def _asked(prompt: RubricPrompt, setting: Setting) -> Any:
-    return [{"role": "user", "content": prompt.prompt}] if setting.conversational else prompt.prompt
+    return prompt.chat() if setting.conversational else prompt.prompt
 
 
 def _answered(response: str, setting: Setting) -> Any:

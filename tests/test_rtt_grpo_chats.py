@@ -1,4 +1,4 @@
-"""Tools and environments: TRL's own tool loop around a toy model, and rollouts with tokens of an environment."""
+"""Chats: TRL's own tool loop around a toy model, tokens of an environment, conversations of several turns."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from datasets import Dataset
 from test_rtt_grpo import GROUP, byte_tokenizer, rollouts, train, varied
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
 
-from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer
+from rtt_lib.bench.generate import prompt_ids
+from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.relevance.sources import Random
 from rtt_lib.relevance.spans import own_offsets
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.worlds.micro.training import ON_CPU
 
 CALL = '<tool_call>\n{"name": "look_up", "arguments": {"word": "milk"}}\n</tool_call>'
@@ -33,13 +35,12 @@ def look_up(word: str) -> str:
     return f"{word}!!! White! Wet! Good!"
 
 
-def chat_tokenizer():
+def chat_tokenizer(template: str = "qwen3_instruct_2507"):
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens(
         {"eos_token": "<|im_end|>", "pad_token": "<pad>", "additional_special_tokens": ["<|im_start|>"]}
     )
-    template = resources.files("trl").joinpath("chat_templates/qwen3_instruct_2507.jinja")
-    tokenizer.chat_template = template.read_text()
+    tokenizer.chat_template = resources.files("trl").joinpath(f"chat_templates/{template}.jinja").read_text()
     return tokenizer
 
 
@@ -63,15 +64,15 @@ class Scripted(LlamaForCausalLM):
         return f"A dog does not{'!' * (n % 2)} {'wo' * n}f."
 
 
+def toy_model(tokenizer, cls=LlamaForCausalLM):
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return cls(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **size))
+
+
 def tool_trainer(folder: Path, cls=RTTGRPOTrainer, **changes) -> RTTGRPOTrainer:
     tokenizer = chat_tokenizer()
-    torch.manual_seed(0)
-    model = Scripted(
-        LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=2048,
-        )
-    )  # fmt: skip
+    model = toy_model(tokenizer, Scripted)
     model.tokenizer = tokenizer
     seen: list[str] = []
 
@@ -144,6 +145,35 @@ def test_with_tools_every_group_has_the_same_share_of_the_loss(tmp_path):
         scale = inputs["advantages"][i].item() / a_res[text]
         shares[animal] += scale * own.sum().item() / inputs["num_items_in_batch"].item()
     assert shares == pytest.approx({"a cat": 0.5, "a dog": 0.5}, abs=1e-4)
+
+
+def test_a_conversation_reaches_the_policy_and_the_verifier_whole(tmp_path):
+    """Under Qwen2.5's template a lone user message gets a system prompt of the model's own."""
+    turns = (("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello."), ("user", "Tell of a dog."))
+    text = "[system]\nBe brief.\n\n[user]\nHi\n\n[assistant]\nHello.\n\n[user]\nTell of a dog."
+    prompt = RubricPrompt("1", text, (Criterion("Say dog."),), messages=turns)
+    tokenizer = chat_tokenizer("qwen2_5")
+    asked: list[str] = []
+
+    def verifier(prompts, responses, rubrics):
+        asked.extend(prompts)
+        return [["dog" in response] for response in responses]
+
+    args = RTTGRPOConfig(
+        str(tmp_path), max_steps=1, per_device_train_batch_size=2, num_generations=2, max_completion_length=4,
+        save_strategy="no", **ON_CPU,
+    )  # fmt: skip
+    data = Dataset.from_list(rubric_dataset([prompt, prompt], conversational=True))
+    trainer = Inputs(
+        toy_model(tokenizer), verifier, Random(), args=args, train_dataset=data, processing_class=tokenizer
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    policy_read = tokenizer.decode(trainer.inputs["prompt_ids"][0])
+    assert policy_read == tokenizer.decode(prompt_ids(prompt, tokenizer))
+    assert "<|im_start|>system\nBe brief.<|im_end|>" in policy_read and "You are Qwen" not in policy_read
+    assert policy_read.count("<|im_start|>") == 5
+    assert asked == [text] * 2
 
 
 def with_environment(n: int, blocks: bool):
