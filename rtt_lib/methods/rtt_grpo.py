@@ -39,6 +39,7 @@ from rtt_lib.methods.records import (
     verdict_cells,
 )
 from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer, own_tokens
+from rtt_lib.methods.token_rewards import RESPONSE_LOCAL
 from rtt_lib.methods.verification import (
     ADVICE,
     UnknownLimit,
@@ -54,9 +55,6 @@ from rtt_lib.schema import chat_text
 
 logger = get_logger(__name__)
 __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
-
-# Schemes whose statistics never leave one response: its group may be spread over processes.
-RESPONSE_LOCAL = ("intra", "joint")
 
 
 @dataclass
