@@ -35,6 +35,25 @@ def look_up(word: str) -> str:
     return f"{word}!!! White! Wet! Good!"
 
 
+class Encyclopedia:
+    """An environment: it opens each episode with a sentence and offers the tool as a method."""
+
+    def reset(self, **row) -> str:
+        return " You may look words up."
+
+    def look_up(self, word: str) -> str:
+        """
+        Look a word up.
+
+        Args:
+            word: The word.
+
+        Returns:
+            What it means.
+        """
+        return look_up(word)
+
+
 def chat_tokenizer(template: str = "qwen3_instruct_2507"):
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens(
@@ -70,14 +89,16 @@ def toy_model(tokenizer, cls=LlamaForCausalLM):
     return cls(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **size))
 
 
-def tool_trainer(folder: Path, cls=RTTGRPOTrainer, **changes) -> RTTGRPOTrainer:
+def tool_trainer(folder: Path, cls=RTTGRPOTrainer, kind: str = "tools", **changes) -> RTTGRPOTrainer:
     tokenizer = chat_tokenizer()
     model = toy_model(tokenizer, Scripted)
     model.tokenizer = tokenizer
     seen: list[str] = []
+    asked: set[str] = set()
 
     def verifier(prompts, responses, rubrics):
         seen.extend(responses)
+        asked.update(prompts)
         return [["milk" in text, "!" not in text] for text in responses]
 
     data = [
@@ -91,10 +112,10 @@ def tool_trainer(folder: Path, cls=RTTGRPOTrainer, **changes) -> RTTGRPOTrainer:
     )  # fmt: skip
     trainer = cls(
         model, verifier, Random(), args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer,
-        tools=[look_up],
+        **({"tools": [look_up]} if kind == "tools" else {"environment_factory": Encyclopedia}),
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    trainer.seen = seen
+    trainer.seen, trainer.asked = seen, asked
     return trainer
 
 
@@ -104,9 +125,12 @@ class Inputs(RTTGRPOTrainer):
         return super()._compute_loss(model, inputs)
 
 
-def test_with_tools_the_models_turns_alone_are_verified_and_credited(tmp_path):
-    trainer = tool_trainer(tmp_path, cls=Inputs, per_group_token_mean=False)
+@pytest.mark.parametrize("kind", ["tools", "environment"])
+def test_with_tools_the_models_turns_alone_are_verified_and_credited(tmp_path, kind):
+    trainer = tool_trainer(tmp_path, cls=Inputs, kind=kind, per_group_token_mean=False)
     trainer.train()
+    hint = " You may look words up." if kind == "environment" else ""
+    assert trainer.asked == {f"Tell of a cat.{hint}", f"Tell of a dog.{hint}"}
     assert trainer.state.log_history[0]["tools/call_frequency"] == 2 / 8  # TRL's loop did run
     asked = [text for text in trainer.seen if "look_up" in text]
     assert asked == [f"{CALL}\nA cat drinks milk."] * 2
