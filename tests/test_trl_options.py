@@ -92,6 +92,7 @@ ELSEWHERE = {
 REFUSED = {
     "deepspeed": ({"deepspeed": {}}, "DeepSpeed's engine updates the weights inside the backward pass"),
     "ds3_gather_for_generation": ({"deepspeed": {}, "ds3_gather_for_generation": False}, "DeepSpeed's engine"),
+    "optim": ({"optim": "galore_adamw_layerwise"}, "inside the backward pass.*could not be skipped"),
     "off_policy_mask_threshold": ({"off_policy_mask_threshold": 0.5}, "some tokens of a response"),
     "auto_find_batch_size": ({"auto_find_batch_size": True}, "auto_find_batch_size is not supported by GRPO"),
     "importance_sampling_level": ({"importance_sampling_level": "sequence"}, "token credit, .*, cancels"),

@@ -21,6 +21,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.training_args import OptimizerNames
 from trl import GRPOConfig, GRPOTrainer
 
 from rtt_lib.errors import RTTError
@@ -40,6 +41,12 @@ class SteadyGRPOConfig(GRPOConfig):
                 "step is finite: it could not be skipped. Use FSDP2 (`accelerate launch --use_fsdp --fsdp_version 2`)"
             )
         super().__post_init__()
+        optimizer = OptimizerNames(self.optim).value
+        if "lomo" in optimizer or optimizer.endswith("_layerwise"):
+            raise RTTError(
+                f"optim={optimizer!r} updates the weights inside the backward pass, before it can be known whether the "
+                "step is finite: it could not be skipped. Use another, 'adamw_torch' say"
+            )
         if self.max_skipped_in_a_row < 1:
             raise RTTError(f"max_skipped_in_a_row={self.max_skipped_in_a_row} would stop every run: at least 1")
 
