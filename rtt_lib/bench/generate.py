@@ -229,18 +229,18 @@ def plan(prompts: Sequence[RubricPrompt], tokenizer: PreTrainedTokenizerBase, se
     requests = [
         Request(place, completion, prompt, ids, seed_of(settings.seed, prompt.id, completion))
         for place, prompt in enumerate(prompts)
-        for ids in [prompt_ids(prompt.prompt, tokenizer)]
+        for ids in [prompt_ids(prompt, tokenizer)]
         for completion in range(settings.completions)
     ]
     return sorted(requests, key=lambda request: (-len(request.ids), request.place, request.completion))
 
 
-def prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The prompt in the model's own chat template; as it stands for a model that has none."""
+def prompt_ids(prompt: str | RubricPrompt, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The prompt, turn by turn, in the model's own chat template; its text for a model that has none."""
     if tokenizer.chat_template is None:
-        return tokenizer(prompt).input_ids
-    message = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        return tokenizer(prompt if isinstance(prompt, str) else prompt.prompt).input_ids
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt.chat()
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return tokenizer(text, add_special_tokens=False).input_ids
 
 

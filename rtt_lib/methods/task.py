@@ -43,7 +43,7 @@ class Task:
         return self.world.chat(self.tokenizer)
 
     def asked(self, prompt: RubricPrompt) -> Message:
-        return [{"role": "user", "content": prompt.prompt}] if self.chat else prompt.prompt
+        return prompt.chat() if self.chat else prompt.prompt
 
     def answered(self, response: str) -> Message:
         return [{"role": "assistant", "content": response}] if self.chat else f" {response}"

@@ -29,7 +29,7 @@ def rubric_dataset(prompts: Sequence[Any], conversational: bool) -> list[Mapping
     """Rows for the trainer from `RubricPrompt`s: the criteria as JSON text, since their arguments differ in shape."""
     return [
         {
-            "prompt": [{"role": "user", "content": p.prompt}] if conversational else p.prompt,
+            "prompt": p.chat() if conversational else p.prompt,
             "criteria": json.dumps([criterion.to_json() for criterion in p.criteria]),
         }
         for p in prompts

@@ -107,7 +107,7 @@ def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 @torch.no_grad()
 def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifier, seed: int = 0) -> Rollouts:
     """One group of sampled responses to one prompt, verified."""
-    size, prompt = rl.group_size, torch.tensor([prompt_ids(question.prompt, tokenizer)] * rl.group_size)
+    size, prompt = rl.group_size, torch.tensor([prompt_ids(question, tokenizer)] * rl.group_size)
     # The checkpoint's own defaults (a repetition penalty, say) are not those of training.
     model.generation_config = GenerationConfig(
         do_sample=True,

@@ -86,7 +86,7 @@ def training_prompts(
 
 
 def fits(prompt: RubricPrompt, most: int, tokenizer: PreTrainedTokenizerBase) -> bool:
-    return len(prompt_ids(prompt.prompt, tokenizer)) <= most
+    return len(prompt_ids(prompt, tokenizer)) <= most
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
