@@ -40,7 +40,7 @@ from rtt_lib.worlds.text.prompts import held_out_prompts
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
 ROLLOUT_PROMPTS, ROLLOUTS_EACH = 32, 4
-STORED_RESPONSES = 40  # of each benchmark and model: D reads each of them once per criterion, on a CPU slowly
+STORED_RESPONSES = 40  # of each benchmark and model: D reads each once per criterion, which is slow on a CPU
 
 
 @dataclass(frozen=True)

@@ -183,9 +183,8 @@ def batches(requests: Sequence[Request], batch_size: int, max_tokens: int) -> It
 
 
 def halving(sampler: Sampler) -> Sampler:
-    """`sampler` on half as many requests at a time whenever memory runs out, from then on.
-
-    Their number decides the speed alone, since every response has its own seed. What does not fit alone is an error.
+    """Run `sampler`, and on half as many requests at a time once memory runs out. Their number changes the speed only,
+    since every response has its own seed. A single request that does not fit is an error.
     """
     fits = 0  # requests at a time; 0: as many as there are
 
@@ -225,7 +224,8 @@ def _part(parts: Path, start: int) -> Path:
 
 
 def plan(prompts: Sequence[RubricPrompt], tokenizer: PreTrainedTokenizerBase, settings: Evaluation) -> list[Request]:
-    """Every response to be made, the longest prompts first: little padding, and memory runs out at once or never."""
+    """Every response to be made, the longest prompts first: little padding, and memory runs out in the first batch or
+    never."""
     requests = [
         Request(place, completion, prompt, ids, seed_of(settings.seed, prompt.id, completion))
         for place, prompt in enumerate(prompts)

@@ -42,7 +42,7 @@ def trainer_of(task: Task) -> RTTGRPOTrainer:
 
 
 def relevance_source(task: Task) -> RelevanceSource:
-    """What the arm reads; a discriminator's p is rounded at 0.5 but for the arms that say otherwise."""
+    """The arm's source of relevance. A discriminator's p is rounded at 0.5, unless the arm says otherwise."""
     match task.arm.relevance:
         case "oracle":
             return Oracle()
@@ -114,8 +114,8 @@ def step_settings(rl: RL, accumulate: int) -> dict[str, Any]:
 
 
 def vllm_settings(compute: Compute, longest: int) -> dict[str, Any]:
-    """TRL's correction would multiply the loss by exp(sum of log Z) of a response, Z being the mass that top-p keeps:
-    Eq. 6 has no such factor, and it shrinks with length."""
+    """TRL's correction is off. It would multiply a response's loss by exp(sum of log Z), where Z is the mass that top-p
+    keeps. Eq. 6 has no such factor, and it shrinks with length."""
     return {
         "use_vllm": compute.vllm != "off",
         "vllm_importance_sampling_correction": False,

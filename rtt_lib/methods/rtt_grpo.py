@@ -223,8 +223,8 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         return verdicts
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Where the rubric gives no reward, other reward functions must not make it a failed one: TRL's sum over
-        functions leaves NaN out."""
+        """Where the rubric gives no reward (NaN), the sum is NaN too. TRL's sum leaves NaN out, so that with other
+        reward functions an unknown reward would count as zero."""
         rewards = super()._calculate_rewards(*args, **kwargs)
         return rewards.masked_fill(rewards[:, :1].isnan(), torch.nan)
 
@@ -316,7 +316,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         return generated
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
-        """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
+        """In mixed precision, cast the weights once for the whole generation, not for every sampled token."""
         with nullcontext() if self.use_vllm else self.accelerator.autocast():
             return super()._generate_single_turn(*args, **kwargs)
 

@@ -73,7 +73,8 @@ class SteadyGRPOTrainer(GRPOTrainer):
         return loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """Between the last backward pass of a step and the optimizer: without gradients, AdamW changes nothing."""
+        """Runs after a step's last backward pass. A step that is not finite loses its gradients: AdamW then changes
+        nothing."""
         norm = super()._get_grad_norm(model, grad_norm)
         if isinstance(norm, DTensor):  # under FSDP2 each process holds a part of it
             norm = norm.full_tensor()
@@ -180,7 +181,7 @@ class SteadyGRPOTrainer(GRPOTrainer):
     # --- a checkpoint between two minibatches of one generation batch ---
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """TRL would generate anew on resuming: what is left of the generation batch is saved, to go on exactly."""
+        """On resuming, TRL would generate new responses. So the rest of the generation batch is saved too."""
         generate_every = self.args.steps_per_generation * self.num_iterations
         if self._step % generate_every and not self.args.save_only_model:
             tensors = {

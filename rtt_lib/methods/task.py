@@ -93,7 +93,7 @@ def per_rollout_step(log: list[dict[str, Any]], steps_per_rollout: int) -> list[
     """The training rows of a trainer's log, counted in rollout steps; wall times stay out of the record."""
     timed = ("step_time", "train_runtime", "rtt/verify_seconds", "rtt/relevance_seconds")
     rows = [row for row in log if "loss" in row]
-    # A checkpoint's log comes back sorted by name: sorted always, a resumed run's record equals an undisturbed one's.
+    # A checkpoint sorts its log by name. We always sort, so that a resumed run leaves the same record.
     return [
         {"step": row["step"] // steps_per_rollout} | {k: row[k] for k in sorted(row) if k not in ("step", *timed)}
         for row in rows

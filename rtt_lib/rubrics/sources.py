@@ -86,7 +86,7 @@ def load(
 ) -> list[Item]:
     """The items of data set `name`: from the hub, or from `origin` (a file, a folder or another hub id).
 
-    `limit`: so many of them, the first or, if `drawn`, at random; the others are not even read, where that can be.
+    `limit`: how many items: the first ones or, if `drawn`, random ones. Where possible, the others are not read at all.
     `seed` draws them, and shuffles the options of GPQA's questions, whose right answer always comes first in the data.
     """
     if name not in SOURCES:
@@ -169,7 +169,8 @@ def _dataset(source: Source, path: Path | None) -> Any:
         )  # fmt: skip
     except RTTError:
         raise
-    except Exception as error:  # the loader and the hub client raise dozens of kinds; all mean the same to the user
+    # the loader and the hub client raise dozens of kinds of errors; all mean the same to the user
+    except Exception as error:
         cause = str(error.__cause__ or error).strip().split("\n")[0]
         raise RTTError(
             f"{path or source.hub_id}: cannot be loaded ({type(error).__name__}: {cause}). Give a local file, or see "

@@ -73,7 +73,7 @@ def launch_commands(
 
 
 def _as_typed(profile: Profile, typed: str | None) -> Profile:
-    """For commands to copy: the name of a profile that was given as a path is in no folder of profiles."""
+    """The profile under the name for printed commands: its path, if a path was given, since no folder lists it."""
     return replace(profile, name=typed or profile.name)
 
 
@@ -104,7 +104,7 @@ def _data_line(profile: Profile) -> str:
 
 
 def arms_trained(profile: Profile) -> int:
-    """Training runs of all experiments, those that several share once; the base policy is only examined."""
+    """The training runs of all experiments, each once. The base policy is evaluated but not trained."""
     runs = {
         (world, arm, seed)
         for experiment in profile.experiments.values()
@@ -143,7 +143,7 @@ def missing(profile: Profile, typed: str | None = None) -> list[str]:
 
 
 def _missing_discriminators(profile: Profile, typed: str | None) -> list[str]:
-    """Those that RL needs and nobody ships: a profile on text does not train them itself."""
+    """The discriminators that RL needs and that are not there. A profile on text does not train them itself."""
     if not worlds.family(profile).TRAINED_BY_A_PERSON:
         return []
     from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one, weight_files

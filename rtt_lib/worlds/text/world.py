@@ -72,7 +72,7 @@ class TextWorld:
     # --- what decides a run ---
 
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
-        """Files by their content, models by their weights: a name can stand for another one tomorrow."""
+        """Files by their content and models by their weights, since a name can stand for another one tomorrow."""
         profile, data = self.profile, asdict(self.profile.data)
         for key in ("path", "responses"):
             if data[key] and Path(data[key]).is_file():
@@ -217,7 +217,7 @@ def _can_be_had(benchmark: str, profile: Profile) -> bool:
 
 
 def passes(responses: int, tokens: int, being: str) -> tuple[int, int]:
-    """How many of an optimizer step's `responses` (of so many tokens each) one process passes at once, how often."""
+    """(n, times): one process computes n of an optimizer step's `responses`, of so many tokens each, so many times."""
     processes = PartialState().num_processes
     if responses % processes:
         raise RTTError(f"{responses} responses per optimizer step ({being}) do not divide into {processes} processes")
