@@ -1,6 +1,6 @@
 """Tables that set arms beside one another: means with intervals, paired differences, families, speed.
 
-Everything reads the frames of `train.runs` (`results_table`, `curves_table`) and leaves statistics to `bench.stats`.
+Everything reads the frames of `studies.records` (`results_table`, `curves_table`) and leaves statistics to `stats`.
 An experiment that was not run gives an empty table; fewer than `stats.paired` needs for a claim gives no interval.
 """
 

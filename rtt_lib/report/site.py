@@ -19,7 +19,7 @@ from rtt_lib.files import read_json, write_text
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
 MAX_ROWS = 200  # of a table on the tables page; the CSV beside it is whole
-# The verdicts of `report.claims`, in words; the colour repeats what the word beside it says.
+# The verdicts of `analysis.claims`, in words; the colour repeats what the word beside it says.
 VERDICT_CLASSES = {
     "replicates": "good",
     "partly": "mixed",
