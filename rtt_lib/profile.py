@@ -13,7 +13,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
 BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
-NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub id nor a folder
+NAMED_MODELS = ("micro", "english", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub id nor a folder
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "results"
 
@@ -24,9 +24,10 @@ Where = Mapping[Keys, str]  # a key of a profile -> where it was given
 class Data:
     """What the policy is trained on.
 
-    source: a line of `rtt_lib.worlds`: `micro` (the closed little language), `composed` (our tasks x constraints), or a
-    data set by name (`hir16k`, read from the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT
-    and DPO, a JSONL file of `id` and `response`; rules write them for `micro` and `composed`.
+    source: a line of `rtt_lib.worlds`: `micro` (the closed little language), `english` (composed prompts and a small
+    policy that is made on the spot), `composed` (our tasks x constraints), or a data set by name (`hir16k`, read from
+    the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT and DPO, a JSONL file of `id` and
+    `response`; rules write them for `micro`, `english` and `composed`.
     """
 
     source: str
@@ -38,7 +39,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Policy:
-    """The model that learns. `model`: `micro`, `smollm2-135m`, a hub id, or a folder."""
+    """The model that learns. `model`: `micro`, `english`, `smollm2-135m`, a hub id, or a folder."""
 
     model: str
     pretrain_steps: int = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from english_toy import TOY
 from judge_server import Server
 from small_profile import SMALL
 from text_toy import IFEVAL, SETTINGS, save_model
@@ -18,6 +19,7 @@ from rtt_lib.files import write_jsonl
 from rtt_lib.profile import Profile
 from rtt_lib.store import STORE
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds.english import policy
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,3 +95,12 @@ def without_hub(text_folder, offline, monkeypatch):
     """The toy's benchmark is here, and no hub."""
     monkeypatch.setenv("RTT_TEST_DATA", str(text_folder / "data"))
     models.hub_answers.cache_clear()
+
+
+# --- the English world ---
+
+
+@pytest.fixture
+def small_english(monkeypatch, one_thread):
+    """Its policies have one small layer."""
+    monkeypatch.setattr(policy, "SIZE", TOY)

@@ -149,3 +149,18 @@ def test_given_tasks_compose_too():
     for prompt in compose(tasks, 200, seed=0):
         response = construct(prompt, 0)
         assert all(verify(c, prompt.prompt, response) for c in prompt.criteria)
+
+
+def test_wordings_and_the_open_length_can_be_chosen():
+    """The rest of a prompt stays as it is: the same task and criteria, in other words."""
+    mine = {variant: texts[:1] for variant, texts in load_data("wordings").items()}
+    usual, chosen = (compose(TASKS, 60, 5, wordings=wordings) for wordings in (None, mine))
+    firsts = {texts[0].split("{")[0] for texts in mine.values()}
+    assert all(any(c.text.startswith(first) for first in firsts) for p in chosen for c in p.criteria)
+    assert [p.task for p in usual] == [p.task for p in chosen]
+
+    def longest(low: int, high: int) -> list[int]:
+        found = compose(TASKS, 60, 5, max_constraints=1, families=["words"], open_length=(low, high))
+        return [c.args["max"] for p in found for c in p.criteria if "max" in c.args]
+
+    assert max(longest(10, 20)) <= 29 < 58 <= min(longest(50, 60))  # a limit is at most 45% above, at least 20%

@@ -68,6 +68,7 @@ def test_sizes_are_read_off_the_models_names():
         "Qwen/Qwen2.5-7B-Instruct": 7,
         "meta-llama/Llama-3.2-3B": 3,
         "smollm2-135m": 0.135,
+        "english": 0.002,
     }
     assert {name: billions_of(name) for name in sizes} == sizes
     assert billions_of("deepseek-ai/DeepSeek-V3") is None

@@ -13,7 +13,7 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import base
 from rtt_lib.worlds.base import World
 
-WORLDS = {"micro": ("ci", "L"), "text": ("smol-cpu", "composed")}
+WORLDS = {"micro": ("ci", "L"), "text": ("smol-cpu", "composed"), "english": ("english", "english")}
 METHODS = {name: member for name, member in vars(World).items() if inspect.isfunction(member) and name[0] != "_"}
 
 

@@ -24,18 +24,22 @@ from rtt_lib.verify.registry import Check, find_rule
 
 ATTEMPTS = 60
 CANDIDATES = 8  # tried per slot
-LENGTH = (30, 110)  # words, where the criteria leave the length open
+Words = tuple[int, int]
+LENGTH: Words = (30, 110)  # words, where the criteria leave the length open
 Args = Mapping[str, Any]
 
 
-def construct(prompt: RubricPrompt, seed: int) -> str:
-    """A response for which every (composed) criterion of the prompt is satisfied; an error if none was found."""
+def construct(prompt: RubricPrompt, seed: int, length: Words = LENGTH) -> str:
+    """A response for which every (composed) criterion of the prompt is satisfied; an error if none was found.
+
+    length: words that it has where the criteria leave it open
+    """
     args = composed_args(prompt.criteria)
     for criterion in prompt.criteria:  # bad arguments are an error here, with their name
         check(criterion, prompt.prompt, "")
     for attempt in range(ATTEMPTS):
         rng = random.Random(f"{prompt.id}:{seed}:{attempt}")
-        text = _Writer(args, _topic(prompt.task or prompt.prompt), rng).write()
+        text = _Writer(args, _topic(prompt.task or prompt.prompt), rng, length).write()
         if all(check(criterion, prompt.prompt, text).value for criterion in prompt.criteria):
             return text
     raise RTTError(f"prompt {prompt.id}: no response found in {ATTEMPTS} attempts that satisfies all its criteria")
@@ -99,8 +103,8 @@ class _Slot:
 class _Writer:
     """Writes one attempt at a response; `write` is the whole story."""
 
-    def __init__(self, args: Mapping[str, Args], topic: str, rng: random.Random) -> None:
-        self.args, self.rng = args, rng
+    def __init__(self, args: Mapping[str, Args], topic: str, rng: random.Random, length: Words) -> None:
+        self.args, self.rng, self.length = args, rng, length
         self.bans: list[tuple[Check, Args]] = [(_check(name), args[name]) for name in NEGATIVE if name in args]
         if "keyword_count" in args:  # words that are counted appear only where we put them
             self.bans.append((_check("forbidden"), {"words": [args["keyword_count"]["word"]]}))
@@ -165,7 +169,7 @@ class _Writer:
         outside += round(3.5 * self.args["bullets"]["n"]) if "bullets" in self.args else 0
         low, high = args.get("min"), args.get("max")
         if low is None and high is None:
-            low = self.rng.randint(*LENGTH)
+            low = self.rng.randint(*self.length)
             return low - outside - 12, low - outside + 12
         low = max(8, round(high * 0.4)) if low is None else low
         return low + 2 - outside, (round(low * 1.5) + 15 if high is None else high) - 2 - outside

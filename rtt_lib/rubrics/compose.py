@@ -40,8 +40,10 @@ INCOMPATIBLE = frozenset(frozenset(pair) for pair in _PAIRS)
 DIFFICULTY = {"easy": (0.0, 0.35), "medium": (0.3, 0.7), "hard": (0.65, 1.0), "mixed": (0.0, 1.0)}
 MAX_CONSTRAINTS = 7
 WORDS_PER_SENTENCE = 8.5  # what constructed responses have, roughly
+OPEN_LENGTH = (30, 105)  # words that a limit is drawn around, where the other constraints leave the length open
 
 Args = dict[str, Any]
+Wordings = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,13 @@ def compose(
     max_constraints: int = MAX_CONSTRAINTS,
     difficulty: str = "mixed",
     families: Sequence[str] = FAMILIES,
+    wordings: Wordings | None = None,
+    open_length: tuple[float, float] = OPEN_LENGTH,
 ) -> list[RubricPrompt]:
-    """`n` distinct rubric prompts; `families` holds out whole constraint families by leaving them out."""
+    """`n` distinct rubric prompts; `families` holds out whole constraint families by leaving them out.
+
+    wordings: variant of a family -> its phrasings; None: all there are
+    """
     _require_settings(tasks, min_constraints, max_constraints, difficulty, families)
     order = list(range(len(tasks)))
     random.Random(f"order:{seed}").shuffle(order)
@@ -103,8 +110,9 @@ def compose(
         task = tasks[order[i % len(order)]]
         for attempt in range(50):
             rng = random.Random(f"{seed}:{i}:{attempt}")
-            prompt = _compose_one(task, f"composed-{seed}-{i:06d}", rng, min_constraints, max_constraints,
-                                  DIFFICULTY[difficulty], families)  # fmt: skip
+            draft = Draft(task.prompt, rng, rng.uniform(*DIFFICULTY[difficulty]), open_length)
+            prompt = _compose_one(draft, f"composed-{seed}-{i:06d}", min_constraints, max_constraints, families,
+                                  wordings or load_data("wordings"))  # fmt: skip
             if prompt is not None and prompt.prompt not in seen:
                 break
         else:
@@ -127,23 +135,21 @@ def _require_settings(tasks: Sequence[Task], low: int, high: int, difficulty: st
 
 
 def _compose_one(
-    task: Task, id: str, rng: random.Random, low: int, high: int, difficulty: tuple[float, float],
-    families: Sequence[str],
-) -> RubricPrompt | None:  # fmt: skip
+    draft: Draft, id: str, low: int, high: int, families: Sequence[str], wordings: Wordings
+) -> RubricPrompt | None:
     """One prompt, or None if fewer than `low` constraints found together."""
-    hardness = rng.uniform(*difficulty)
-    draft = Draft(task.prompt, rng, hardness)
-    chosen = _choose_families(rng, families, min(high, low + int(hardness * (high - low + 1))))
+    task, rng = draft.task, draft.rng
+    chosen = _choose_families(rng, families, min(high, low + int(draft.tight * (high - low + 1))))
     for name in sorted(chosen, key=FAMILIES.index):
         draft.add(name)
     if len(draft.args) < low:
         return None
     names = list(draft.args)
     rng.shuffle(names)
-    criteria = tuple(Criterion(_wording(name, draft.args[name], rng), f"composed:{name}", draft.args[name])
+    criteria = tuple(Criterion(_wording(name, draft.args[name], wordings, rng), f"composed:{name}", draft.args[name])
                      for name in names)  # fmt: skip
-    text = _layout(task.prompt.strip(), [criterion.text for criterion in criteria], rng)
-    return RubricPrompt(id, text, criteria, task.prompt, "composed")
+    text = _layout(task.strip(), [criterion.text for criterion in criteria], rng)
+    return RubricPrompt(id, text, criteria, task, "composed")
 
 
 def _choose_families(rng: random.Random, families: Sequence[str], wanted: int) -> list[str]:
@@ -177,6 +183,7 @@ class Draft:
     task: str
     rng: random.Random
     tight: float
+    open_length: tuple[float, float] = OPEN_LENGTH
     args: dict[str, Args] = field(default_factory=dict)
 
     def add(self, name: str) -> None:
@@ -236,7 +243,7 @@ def _draw_words(draft: Draft) -> Args:
     needed = max(least_sentences(args), asked.get("n", 0))
     target = WORDS_PER_SENTENCE * (needed - fixed) + 4 * fixed
     if asked.get("relation") in (None, "at_least"):  # the number of sentences is open: any length from there on
-        target = max(target, rng.uniform(30, 105))
+        target = max(target, rng.uniform(*draft.open_length))
     target += 3.5 * args["bullets"]["n"] if "bullets" in args else 0
     target += 3.5 * sum(name in args for name in ("title", "label", "aside"))
     width = 0.45 - 0.2 * draft.tight
@@ -288,11 +295,11 @@ _DRAW: dict[str, Callable[[Draft], Args]] = {
 # ------------------------------------------------------------------------------------------------------- phrasings
 
 
-def _wording(name: str, args: Args, rng: random.Random) -> str:
+def _wording(name: str, args: Args, wordings: Wordings, rng: random.Random) -> str:
     """One of the family's phrasings with the parameters filled in."""
     listed = ", ".join(f'"{word}"' for word in args.get("words", [args.get("word")]) if word)
     shown = {**args, "listed": listed, "nth": _ordinal(args.get("n")), "times": _times(args.get("n"))}
-    return rng.choice(load_data("wordings")[_variant(name, args)]).format(**shown)
+    return rng.choice(wordings[_variant(name, args)]).format(**shown)
 
 
 def _variant(name: str, args: Args) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-OWN_WEIGHTS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions, of models whose names do not say so
+# Billions, of models whose names do not say so.
+OWN_WEIGHTS = {"micro": 0.0005, "english": 0.002, "smollm2-135m": 0.135}
 
 
 def billions_of(model: str) -> float | None:

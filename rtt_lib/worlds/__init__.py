@@ -20,6 +20,7 @@ FAMILIES = {
     "micro": "rtt_lib.worlds.micro",
     "composed": "rtt_lib.worlds.text",
     "hir16k": "rtt_lib.worlds.text",
+    "english": "rtt_lib.worlds.english",
 }
 
 

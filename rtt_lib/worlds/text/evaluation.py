@@ -72,15 +72,15 @@ def evaluate(examined: Examination) -> dict[str, Any]:
     for name, questions in prompts.items():
         rows = examined.respond(questions, f"{BENCHMARKS}/{name}")
         benchmarks[name] = summarise(rows) | grade(questions, rows, verifier)
-    return _held_out(examined, verifier) | {
+    return held_out(examined, held_out_prompts(examined.profile), verifier) | {
         "benchmarks": benchmarks,
         "out_of_domain": {"satisfied": _mean(each.get("satisfied") for each in benchmarks.values())},
         "language_loss": None,  # of the micro world's own language
     }
 
 
-def _held_out(examined: Examination, verifier: Verifier) -> dict[str, Any]:
-    prompts = held_out_prompts(examined.profile)
+def held_out(examined: Examination, prompts: Sequence[RubricPrompt], verifier: Verifier) -> dict[str, Any]:
+    """The part of the record that is about held-out prompts."""
     sampled = examined.respond(prompts, "sampled")
     greedy = examined.respond(prompts, "greedy", greedy=True)
     return {

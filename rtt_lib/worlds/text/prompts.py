@@ -31,8 +31,12 @@ def split_tasks(profile: Profile) -> tuple[list[Task], list[Task]]:
     """The tasks that training prompts are composed of, and those of the held-out prompts."""
     data = profile.data
     own = data.source == "composed" and data.path and Path(data.path).is_file()
-    tasks = read_tasks(data.path) if own else default_tasks()
-    return [task for n, task in enumerate(tasks) if n % EVERY], tasks[::EVERY]
+    return split(read_tasks(data.path) if own else default_tasks())
+
+
+def split(tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:
+    """Tasks for training, and held-out ones."""
+    return [task for n, task in enumerate(tasks) if n % EVERY], list(tasks[::EVERY])
 
 
 def held_out_prompts(profile: Profile) -> list[RubricPrompt]:
@@ -71,8 +75,15 @@ def some(prompts: Sequence[RubricPrompt], n: int | None) -> list[RubricPrompt]:
 def training_prompts(
     profile: Profile, number: int, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[list[RubricPrompt], int]:
-    """The prompts in the order of training, every epoch shuffled anew by the run's number; how many were too long."""
-    pool, rl = prompt_pool(profile), profile.rl
+    """The prompts in the order of training; how many were too long."""
+    return in_training_order(prompt_pool(profile), profile, number, tokenizer)
+
+
+def in_training_order(
+    pool: Sequence[RubricPrompt], profile: Profile, number: int, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[RubricPrompt], int]:
+    """As many as a run needs, every epoch shuffled anew by the run's number; how many of the pool were too long."""
+    rl = profile.rl
     kept = [prompt for prompt in pool if fits(prompt, rl.max_prompt_tokens, tokenizer)]
     if not kept:
         raise RTTError(

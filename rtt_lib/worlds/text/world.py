@@ -156,16 +156,7 @@ class TextWorld:
         number: int,
         folder: Path,
     ) -> list[str]:
-        rl, profile = self.profile.rl, self.profile
-        distinct = list({prompt.id: prompt for prompt in prompts}.values())
-        settings = Evaluation((), None, 1, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, number)
-        state, rows = PartialState(), []
-        if mine := distinct[state.process_index :: state.num_processes]:
-            out = folder / f"own_{state.process_index}.jsonl"
-            path = generate(mine, profile.policy.model, settings, out, backend(profile), precision())
-            rows = [row for _, row in read_jsonl(path)]
-        own = {row["id"]: row["response"] for row in gather_object(rows)}
-        return [own[prompt.id] for prompt in prompts]
+        return one_each(prompts, self.profile.policy.model, self.profile, number, folder)
 
     # --- how it is trained here ---
 
@@ -214,6 +205,20 @@ def _can_be_had(benchmark: str, profile: Profile) -> bool:
     except RTTError:
         return False
     return True
+
+
+def one_each(
+    prompts: Sequence[RubricPrompt], policy: str | Path, profile: Profile, number: int, folder: Path
+) -> list[str]:
+    """One response to each prompt, sampled as in RL; several processes share the work. Files go into `folder`."""
+    rl, state, rows = profile.rl, PartialState(), []
+    distinct = list({prompt.id: prompt for prompt in prompts}.values())
+    settings = Evaluation((), None, 1, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, number)
+    if mine := distinct[state.process_index :: state.num_processes]:
+        out = folder / f"own_{state.process_index}.jsonl"
+        rows = [row for _, row in read_jsonl(generate(mine, policy, settings, out, backend(profile), precision()))]
+    own = {row["id"]: row["response"] for row in gather_object(rows)}
+    return [own[prompt.id] for prompt in prompts]
 
 
 def passes(responses: int, tokens: int, being: str) -> tuple[int, int]:

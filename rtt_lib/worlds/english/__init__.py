@@ -1,0 +1,71 @@
+"""The English world: composed prompts, and a small policy that is pretrained on the spot to answer them in English."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+
+if TYPE_CHECKING:
+    from rtt_lib.worlds.base import Require
+    from rtt_lib.worlds.english.world import EnglishWorld
+
+MODEL = "english"
+THREADS = 1  # of a run: results must not depend on the number of cores
+DATA = {"english": "made on the spot"}
+COUNTS_PROMPTS = True
+CONSTRUCTED = ("english",)  # rules write responses to its prompts
+TRAINED_BY_A_PERSON = False  # its discriminators: a run makes the one that it reads
+EQUAL_RUBRICS = False
+# Values of a profile that have no effect here.
+UNREAD = {
+    "policy.lora_rank": "all weights of the policy are trained",
+    "discriminator.checkpoint": "a run makes the discriminator that it reads",
+    "evaluation.benchmarks": "the policy knows the words of its own world only",
+}
+
+
+def check(profile: Profile, require: Require) -> None:
+    for dotted in ("policy.model", "discriminator.model"):
+        require(value_of(profile, dotted) == MODEL, dotted, f"data.source = english needs the model '{MODEL}'")
+    require(
+        profile.policy.pretrain_steps > 0, "policy.pretrain_steps", "the policy starts from random weights: at least 1"
+    )
+    require(not profile.data.path, "data.path", "the English world is made on the spot: remove the path")
+    require(profile.data.responses is None, "data.responses", "rules write them for english")
+    require(
+        bool(profile.evaluation.prompts) or not profile.experiments,
+        "evaluation.prompts",
+        "is missing: on how many held-out prompts a policy is examined (english.yaml: 512)",
+    )
+    default = Profile("", "", Data("english"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
+    for dotted, instead in UNREAD.items():
+        as_default = value_of(profile, dotted) == value_of(default, dotted)
+        require(as_default, dotted, f"has no effect in the English world: {instead}; remove it")
+    for name, experiment in profile.experiments.items():
+        require(not experiment.worlds, f"experiments.{name}.worlds", "data.source = english is one world: remove it")
+
+
+def given_files(profile: Profile) -> list[Path]:
+    """What a person may replace at any time: nothing, all is made on the spot."""
+    return []
+
+
+def kept_folders(profile: Profile) -> set[Path]:
+    """Of the store: base policies and discriminators."""
+    from rtt_lib.worlds.english import discriminators, policy
+
+    bases = {seed[0] for experiment in profile.experiments.values() for seed in experiment.seeds}
+    found = {policy.folder_of(base, profile.policy.pretrain_steps) for base in bases | {discriminators.BACKBONE_BASE}}
+    return found | {discriminators.folder_of(profile, kind) for kind in discriminators.KINDS}
+
+
+def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:
+    return (profile.data.source,)
+
+
+def open_world(profile: Profile, name: str) -> EnglishWorld:
+    from rtt_lib.worlds.english.world import EnglishWorld  # slow to import
+
+    return EnglishWorld(profile)

@@ -1,0 +1,106 @@
+"""The English world's discriminators, on base policy A as backbone, kept in the store.
+
+One half of the examples is constructed: responses that keep everything, their minimal modifications, and responses
+that keep a part. The other half are the base policy's own responses, sampled as in RL: text like this is what the
+discriminator reads later. The rule annotator labels both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from rtt_lib import store
+from rtt_lib.fingerprint import code_digest, short
+from rtt_lib.models import load_backbone_for_tokens, load_tokenizer
+from rtt_lib.profile import Profile
+from rtt_lib.relevance.annotate import Annotator
+from rtt_lib.relevance.corpus import build_examples, label_response
+from rtt_lib.relevance.discriminator import Backbone, train_discriminator
+from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.negatives import minimal
+from rtt_lib.relevance.shipped import quiet
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.worlds.english.corpus import DIALS, demonstration, partly_kept, training_prompts
+from rtt_lib.worlds.english.policy import base_fingerprint, base_policy, one_thread
+from rtt_lib.worlds.text.discriminators import ANNOTATORS, TRAIN_SHARES, mixed
+from rtt_lib.worlds.text.world import one_each
+
+BACKBONE_BASE = "A"
+KINDS = tuple(ANNOTATORS)
+TEMPLATE = "{criterion}\n{response}"
+SAMPLED = "sampled"  # how a response was made: by the base policy
+CORPUS_SEED = 3_000_000  # of the composer: no profile's data.seed
+SEED = 0
+
+
+def fingerprint(profile: Profile, kind: str) -> str:
+    """Changes with everything that decides the weights: labels, settings, base policy, sampling, code, versions."""
+    settings, rl = asdict(profile.discriminator), profile.rl
+    return short(
+        {
+            "kind": kind,
+            "settings": {name: value for name, value in settings.items() if name not in ("seeds", "checkpoint")},
+            "base": base_fingerprint(BACKBONE_BASE, profile.policy.pretrain_steps),
+            "sampling": [rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens],
+            "dials": asdict(DIALS),
+            "code": code_digest("rtt_lib.worlds.english.discriminators"),
+        }
+    )
+
+
+def folder_of(profile: Profile, kind: str) -> Path:
+    return store.folder_of("discriminators", fingerprint(profile, kind))
+
+
+def trained(profile: Profile, kind: str) -> Path:
+    """The folder of the discriminator on `taxonomy` or `greedy` labels: trained now unless it is there already."""
+    base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
+
+    def work(folder: Path) -> None:
+        quiet()
+        with one_thread(), contextlib.redirect_stdout(None):  # the trainer prints its log
+            examples = examples_for(profile, ANNOTATORS[kind], base, folder)
+            torch.manual_seed(SEED)
+            parts = Backbone(load_backbone_for_tokens(base), load_tokenizer(base), TEMPLATE)
+            options = {"disable_tqdm": True}
+            train_discriminator(examples, parts, folder, profile.discriminator, SEED, balanced=True, options=options)
+
+    return store.make(folder_of(profile, kind), work, {"name": f"english, {kind} labels", "profile": profile.name})
+
+
+def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:
+    """Half of them constructed, half sampled from the policy in `base`, as even as can be over families."""
+    each = profile.discriminator.samples // 2
+    sources = constructed(max(20, each // 4), annotator), sampled(profile, each, annotator, base, folder)
+    return [example for source in sources for example in mixed(source, each, SEED, TRAIN_SHARES)]
+
+
+def constructed(prompts: int, annotator: Annotator) -> list[LabelledExample]:
+    return build_examples(training_prompts(prompts, CORPUS_SEED), SEED, annotator, by_rule)
+
+
+def by_rule(prompt: RubricPrompt, seed: int) -> Iterator[tuple[str, str]]:
+    """How a response was made, and the response."""
+    positive = demonstration(prompt, seed)
+    yield "positive", positive
+    yield "partly kept", partly_kept(prompt, seed).response
+    for k in range(len(prompt.criteria)):
+        if (negative := minimal(prompt, positive, k, seed)) is not None:
+            yield negative.strategy, negative.response
+
+
+def sampled(profile: Profile, prompts: int, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:
+    """The policy's responses to prompts of their own; its files go into `folder`."""
+    asked = training_prompts(prompts, CORPUS_SEED + 1)
+    responses = one_each(asked, base, profile, SEED, folder)
+    return [
+        example
+        for prompt, response in zip(asked, responses, strict=True)
+        if response
+        for example in label_response(prompt, response, annotator, SAMPLED)
+    ]
