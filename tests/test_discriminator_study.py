@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from english_toy import toy_profile
 from toys import micro_tokenizer, tiny
 
 from rtt_lib.analysis.discriminator_study import BASE_POLICY, _label, study_of
@@ -13,6 +14,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.relevance.discriminator import TEMPLATE_KEY, Discriminator
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds.english.corpus import HELD_OUT
 from rtt_lib.worlds.micro import discriminators as micro_training
 
 
@@ -54,6 +56,19 @@ def test_a_profile_on_text_examines_what_is_there(tmp_path):
     both = study_of(named)
     assert [variant.annotator for variant in both.variants] == ["taxonomy", "greedy"]
     assert list(both.train()) == both.variants and both.unseen["greedy"] == ()
+
+
+@pytest.mark.usefixtures("small_english")
+def test_an_english_profile_examines_the_two_that_arms_read():
+    study = study_of(toy_profile())
+    assert list(study.train()) == study.variants and list(study.folders) == ["taxonomy", "greedy"]
+    loaded = [Discriminator.load(folder) for folder in study.folders.values()]
+    assert study.unseen == {"taxonomy": HELD_OUT, "greedy": HELD_OUT} and len(loaded) == 2
+    fresh = study.fresh(60)
+    assert {example.verdict for example in fresh} == {True, False}
+    assert {example.criterion.family for example in fresh} > set(HELD_OUT)
+    (own,) = study.written().values()
+    assert {example.split for example in own} == {"sampled"} and len(own) > 100
 
 
 def test_written_responses_are_labelled_where_a_rule_knows_the_criterion():

@@ -1,7 +1,8 @@
 """What notebooks 03 and 09 examine: a profile's discriminators, and the responses they are examined on.
 
-A micro profile trains its own, controls included, and has the oracle's labels. A profile on text takes checkpoints
-that are there already and has the labels of the rule annotator, on criteria that rules can check.
+A micro profile trains its own, controls included, and has the oracle's labels. An English one trains the two that arms
+read. A profile on text takes checkpoints that are there already. Both have the labels of the rule annotator, on
+criteria that rules can check.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.discriminators import train_all
+from rtt_lib.worlds import english as english_world
 from rtt_lib.worlds import family
+from rtt_lib.worlds import micro as micro_world
+from rtt_lib.worlds.english import discriminators as english
+from rtt_lib.worlds.english.corpus import HELD_OUT
 from rtt_lib.worlds.micro import discriminators as micro
 from rtt_lib.worlds.micro.discriminators import Variant
 from rtt_lib.worlds.text import discriminators as text
@@ -39,6 +44,7 @@ from rtt_lib.worlds.text.prompts import held_out_prompts
 
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
+LABELS = {"taxonomy": "taxonomy labels, as the paper", "greedy": "greedy labels, the baseline"}
 ROLLOUT_PROMPTS, ROLLOUTS_EACH = 32, 4
 STORED_RESPONSES = 40  # of each benchmark and model: D reads each once per criterion, which is slow on a CPU
 
@@ -70,7 +76,7 @@ class Study:
 
 
 def study_of(profile: Profile) -> Study:
-    return (_text if family(profile).TRAINED_BY_A_PERSON else _micro)(profile)
+    return {micro_world: _micro, english_world: _english}.get(family(profile), _text)(profile)
 
 
 def _micro(profile: Profile) -> Study:
@@ -78,9 +84,7 @@ def _micro(profile: Profile) -> Study:
 
     def written() -> dict[str, Examples]:
         steps, longest = profile.policy.pretrain_steps, profile.rl.max_response_tokens
-        rollouts = base_rollouts(
-            micro.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
-        )
+        rollouts = base_rollouts(micro.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest)
         return {BASE_POLICY: rollout_examples(rollouts)}
 
     return Study(
@@ -93,10 +97,29 @@ def _micro(profile: Profile) -> Study:
     )
 
 
+def _english(profile: Profile) -> Study:
+    made = {"held_out": HELD_OUT, "balanced": True}
+    variants = [Variant(name, words, annotator=name, **made) for name, words in LABELS.items()]
+
+    def train() -> Iterator[Variant]:
+        for variant in variants:
+            english.trained(profile, variant.name)
+            yield variant
+
+    return Study(
+        variants=variants,
+        folders={name: english.folder_of(profile, name) for name in LABELS},
+        train=train,
+        fresh=english.fresh_examples,
+        written=lambda: {BASE_POLICY: english.written_examples(profile, ROLLOUT_PROMPTS * ROLLOUTS_EACH)},
+        unseen=dict.fromkeys(LABELS, HELD_OUT),
+    )
+
+
 def _text(profile: Profile) -> Study:
-    taxonomy, greedy = (discriminator_folder(profile, kind) for kind in ("taxonomy", "greedy"))
-    about = {"taxonomy": (taxonomy, "taxonomy labels, as the paper"), "greedy": (greedy, "greedy labels, the baseline")}
-    there = {name: (folder, words) for name, (folder, words) in about.items() if folder.is_dir()}
+    folders = {name: discriminator_folder(profile, name) for name in LABELS}
+    taxonomy = folders["taxonomy"]
+    there = {name: (folder, LABELS[name]) for name, folder in folders.items() if folder.is_dir()}
     if "taxonomy" not in there:
         raise RTTError(f"profile {profile.name}: no discriminator in {taxonomy}: {how_to_get_one(profile)}")
     held_out = {name: _held_out_of(folder) for name, (folder, _) in there.items()}

@@ -8,7 +8,7 @@ discriminator reads later. The rule annotator labels both.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,16 +18,17 @@ from rtt_lib import store
 from rtt_lib.fingerprint import code_digest, short
 from rtt_lib.models import load_backbone_for_tokens, load_tokenizer
 from rtt_lib.profile import Profile
-from rtt_lib.relevance.annotate import Annotator
+from rtt_lib.relevance.annotate import Annotator, taxonomy
 from rtt_lib.relevance.corpus import build_examples, label_response
 from rtt_lib.relevance.discriminator import Backbone, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.negatives import minimal
 from rtt_lib.relevance.shipped import quiet
+from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.worlds.english.corpus import DIALS, demonstration, partly_kept, training_prompts
+from rtt_lib.worlds.english.corpus import DIALS, demonstration, held_out_prompts, partly_kept, training_prompts
 from rtt_lib.worlds.english.policy import base_fingerprint, base_policy, one_thread
-from rtt_lib.worlds.text.discriminators import ANNOTATORS, TRAIN_SHARES, mixed
+from rtt_lib.worlds.text.discriminators import ANNOTATORS, TEST_SHARES, TRAIN_SHARES, mixed
 from rtt_lib.worlds.text.world import one_each
 
 BACKBONE_BASE = "A"
@@ -76,7 +77,8 @@ def trained(profile: Profile, kind: str) -> Path:
 def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:
     """Half of them constructed, half sampled from the policy in `base`, as even as can be over families."""
     each = profile.discriminator.samples // 2
-    sources = constructed(max(20, each // 4), annotator), sampled(profile, each, annotator, base, folder)
+    prompts = training_prompts(each, CORPUS_SEED + 1)
+    sources = constructed(max(20, each // 4), annotator), sampled(profile, prompts, annotator, base, folder)
     return [example for source in sources for example in mixed(source, each, SEED, TRAIN_SHARES)]
 
 
@@ -94,13 +96,27 @@ def by_rule(prompt: RubricPrompt, seed: int) -> Iterator[tuple[str, str]]:
             yield negative.strategy, negative.response
 
 
-def sampled(profile: Profile, prompts: int, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:
-    """The policy's responses to prompts of their own; its files go into `folder`."""
-    asked = training_prompts(prompts, CORPUS_SEED + 1)
-    responses = one_each(asked, base, profile, SEED, folder)
+def sampled(
+    profile: Profile, prompts: Sequence[RubricPrompt], annotator: Annotator, base: Path, folder: Path
+) -> list[LabelledExample]:
+    """The responses to these prompts by the policy in `base`; files go into `folder`."""
+    responses = one_each(prompts, base, profile, SEED, folder)
     return [
         example
-        for prompt, response in zip(asked, responses, strict=True)
+        for prompt, response in zip(prompts, responses, strict=True)
         if response
         for example in label_response(prompt, response, annotator, SAMPLED)
     ]
+
+
+def fresh_examples(n: int) -> list[LabelledExample]:
+    """Constructed responses to prompts on held-out tasks, of all families."""
+    prompts = held_out_prompts(max(60, n // 2), CORPUS_SEED, FAMILIES)
+    return mixed(build_examples(prompts, SEED, taxonomy, by_rule), n, SEED, TEST_SHARES)
+
+
+def written_examples(profile: Profile, prompts: int) -> list[LabelledExample]:
+    """Responses of base policy A to prompts on held-out tasks."""
+    base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
+    folder = store.root() / "rollouts" / fingerprint(profile, "taxonomy")
+    return sampled(profile, held_out_prompts(prompts, CORPUS_SEED + 1), taxonomy, base, folder)
