@@ -324,9 +324,6 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(tmp_path):
         assert f"{stem}: running" not in later, said
 
 
-# --- manifest ------------------------------------------------------------------------------------------------------
-
-
 def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):
     it, commits = house("01_first"), iter("abc")
     monkeypatch.setattr(manifest, "git_state", lambda repository: {"commit": next(commits), "dirty": False})
