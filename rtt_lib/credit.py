@@ -97,7 +97,7 @@ def _advantage(scheme: Scheme, v: Tensor, p: Tensor, m: Tensor) -> Tensor:
         raise ValueError("the released code has no notion of an unknown verdict: scheme 'released' needs all of them")
     s = torch.where(known, 2 * (v - 0.5), 0)
     p = p.masked_fill(~m, 0)
-    if not known.all():  # what an unknown criterion's relevance holds must not matter, even NaN
+    if not known.all():  # the relevance of an unknown criterion must not matter, even if it is NaN
         p = p.masked_fill_(~known.unsqueeze(-1), 0)
     return scheme(s, p, m.to(p.dtype)) * m.squeeze(2)
 
@@ -183,8 +183,8 @@ SCHEMES: dict[str, Scheme] = {
 def _standardise(x: Tensor, weight: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """x minus its mean over `dims` (zero where `weight` is), and 1 / std there (zero below the floor).
 
-    `x` is zero where `weight` (0 or 1) is. Returned apart because dividing [.., T] by a scalar a row is a pass over
-    memory that the contraction over criteria gives for nothing. Two passes, not E[x^2] - E[x]^2: that cancels
+    `x` is zero where `weight` (0 or 1) is. The two are returned apart: to divide every row here would be one more pass
+    over memory, and the sum over criteria divides at no cost. Two passes, not E[x^2] - E[x]^2: that cancels
     for a nearly constant relevance.
     """
     n = weight.sum(dims, keepdim=True).clamp(min=1)

@@ -269,7 +269,7 @@ def read_many(
     usage: Usage | None = None,
     cache: Path | None = None,
 ) -> list[Result | RTTError]:
-    """What `read` makes of each question's answer, after the model's thinking aloud; what it refuses is not kept.
+    """`read` applied to each answer, without what the model thought aloud. An answer that `read` refuses is not kept.
 
     An error of the server, or `read`'s own (RTTError, ValueError), stands in the place of an answer.
     """

@@ -36,8 +36,8 @@ SMOLLM2 = "smollm2-135m"
 SMOLLM2_GGUF = "smollm2-135m-gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 Precision = Literal["float32", "bfloat16"]
-# Of a checkpoint folder: its weights, and what besides them decides which tokens a prompt is and what ends a response.
-# What trainers leave beside them (training_args.bin, optimizer.pt, trainer_state.json) decides nothing.
+# The files of a checkpoint folder that decide its responses: weights, tokenizer, chat template, settings.
+# What trainers leave beside them (training_args.bin, optimizer.pt, trainer_state.json) changes no response.
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 SETTINGS = (
     "config.json",
@@ -94,7 +94,7 @@ def smollm_file() -> Path | None:
 
 
 def identity(name: str | Path) -> str:
-    """A local model by the content of all files that decide its responses, since a folder can be trained anew.
+    """A digest of all files of a local model that decide its responses, since a folder's content can change.
 
     A hub id stands for itself.
     """
@@ -119,7 +119,7 @@ def on_gpu() -> bool:
 
 
 def stays_on_cpu(model: PreTrainedModel) -> bool:
-    """The micro world's models are this small: no GPU is faster, and the experiment is the same on every machine."""
+    """Is this a model of the micro world? A GPU would be no faster, and on the CPU every machine gives the same."""
     return model.num_parameters() < SMALL
 
 

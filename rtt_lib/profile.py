@@ -13,7 +13,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
 BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
-NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub's nor a folder
+NAMED_MODELS = ("micro", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub id nor a folder
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "results"
 
@@ -214,7 +214,7 @@ def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> Non
 
 @dataclass(frozen=True)
 class _Checks:
-    """What the types alone cannot say: ranges, and values that cannot stand together."""
+    """What types cannot express: ranges, and values that exclude one another."""
 
     profile: Profile
     where: Mapping[Keys, str]

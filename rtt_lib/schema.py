@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,13 +39,35 @@ class Criterion:
 
 @dataclass(frozen=True)
 class RubricPrompt:
-    """An instruction q = task x + rubric C. `prompt` is the full text the policy is given."""
+    """An instruction q = task x + rubric C.
+
+    prompt:    the full text the policy is given; of a conversation `chat_text` of it, which is what verifiers read
+    messages:  (role, text) of each turn, where the data give more than one user message
+    """
 
     id: str
     prompt: str
     criteria: tuple[Criterion, ...]
     task: str = ""
     source: str = ""
+    messages: tuple[tuple[str, str], ...] = ()
+
+    def chat(self) -> list[dict[str, str]]:
+        """For a policy's own chat template."""
+        return [{"role": role, "content": text} for role, text in self.messages or (("user", self.prompt),)]
+
+
+def chat_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """A conversation as one text: a single user message as it is, more turns with their roles."""
+    turns = [(message["role"], _text_of(message["content"])) for message in messages]
+    if len(turns) == 1 and turns[0][0] == "user":
+        return turns[0][1]
+    return "\n\n".join(f"[{role}]\n{text}" for role, text in turns)
+
+
+def _text_of(content: str | Sequence[Mapping[str, Any]]) -> str:
+    """A message's text; what has none in a list of parts, an image say, is left out."""
+    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
 
 
 def _field(row: Mapping, name: str, kind: type, where: str, default: Any = None) -> Any:

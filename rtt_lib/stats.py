@@ -31,11 +31,12 @@ def bootstrap(values: Sequence[float], strata: Sequence[str], seed: int = 0) -> 
 
 
 def resampled_means(values: Sequence, strata: Sequence[str], resamples: int, seed: int = 0) -> np.ndarray:
-    """[n, ...] -> [resamples, ...]: means of values drawn within each stratum, further from its mean than they are.
+    """[n, ...] -> [resamples, ...]: means of values drawn within each stratum, moved away from the stratum's mean.
 
-    Resamples of n values vary too little, by sqrt((n - 1) / n), and the spread of few is itself uncertain, for which
-    Student's t stands in other intervals: from A, A, A, B, B an interval would hold the mean three times in four
-    instead of 95 times in 100. Deviations from the stratum's mean are stretched by both factors.
+    Resamples of n values vary too little, by the factor sqrt((n - 1) / n). The spread of a few values is uncertain too,
+    which Student's t accounts for in other intervals. Without a correction, an interval from the runs A, A, A, B, B
+    would hold the mean three times in four instead of 95 times in 100. So deviations from the stratum's mean are
+    multiplied by both factors.
 
     A lone value cannot be resampled within its stratum, which would make the interval far too narrow: where there is
     one, all values are drawn from together.
@@ -100,9 +101,9 @@ def summary(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 def paired(runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str) -> dict:
     """Mean of arm - baseline over the seeds that both have, its interval, and the share of pairs that improve.
 
-    `better` and `worse` ask that the interval excludes zero and that the pairs of every base model, by their own mean,
-    say the same: the interval leaves out how bases differ. Where every base has one pair, it is over bases and holds
-    that too, so they need not all agree. With fewer than three pairs neither is claimed.
+    `better` and `worse` need an interval that excludes zero. Where a base model has several pairs, the mean of every
+    base model must have the same sign too, since the interval leaves out how base models differ. Where every base model
+    has one pair, the interval holds this already. With fewer than three pairs neither is claimed.
     `by base`: the mean difference of each base model's pairs.
     """
     frame = runs[runs["world"] == world].pivot_table(index="seed", columns="arm", values=column)

@@ -45,7 +45,8 @@ def made(folder: Path) -> dict[str, Any] | None:
 
 
 def make(folder: Path, work: Callable[[Path], None], about: Mapping[str, Any]) -> Path:
-    """The complete folder: `work` fills it unless that is done. An interrupted `work` finds what it left there."""
+    """The folder, complete. `work` fills it if that is not done yet. After an interruption it finds what it left
+    there."""
     if made(folder) is None:
         with locked(folder):
             if made(folder) is None:

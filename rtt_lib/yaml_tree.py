@@ -71,7 +71,7 @@ def parse(text: str, source: str) -> Any:
         TypeError,
         ValueError,
     ) as error:
-        # All but the first two: a tag that misfits its value.
+        # All errors but the first two come from a tag that does not fit its value.
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise RTTError(f"{source}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from error

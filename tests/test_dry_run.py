@@ -11,11 +11,14 @@ from test_cli import PROFILE
 from text_toy import spec_of
 
 from rtt_lib import store
-from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing, weights
+from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing
+from rtt_lib.run.sizes import billions_of
 from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 
 pytestmark = pytest.mark.usefixtures("offline")
+
+LAUNCH = f"accelerate launch --config_file {execute.FSDP2} --num_processes {{}} "
 
 
 def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_missing():
@@ -27,7 +30,7 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
     assert judge.startswith("vllm serve deepseek-ai/DeepSeek-V3 --tensor-parallel-size 8 --data-parallel-size 4")
     assert judge.endswith("--port 8001")
     assert last == "rtt run paper-qwen3-4b --results results/paper-qwen3-4b --set rl.steps=7"
-    assert all(command.startswith("accelerate launch --num_processes 32 ") for command in training)
+    assert all(command.startswith(LAUNCH.format(32)) for command in training)
     assert all(command.endswith(" hir16k A0 --set rl.steps=7") for command in training)
     for part in (
         judge,
@@ -66,8 +69,8 @@ def test_sizes_are_read_off_the_models_names():
         "meta-llama/Llama-3.2-3B": 3,
         "smollm2-135m": 0.135,
     }
-    assert {name: weights(name) for name in sizes} == sizes
-    assert weights("deepseek-ai/DeepSeek-V3") is None
+    assert {name: billions_of(name) for name in sizes} == sizes
+    assert billions_of("deepseek-ai/DeepSeek-V3") is None
     # Policy and discriminator of 4 B at two bytes; at four bytes a checkpoint's three copies and the arms' policies.
     profile = load_profile("paper-qwen3-4b")
     arms = {arm for experiment in profile.experiments.values() for arm in experiment.arms} - {"base"}
@@ -86,7 +89,7 @@ def test_the_plan_of_a_gpu_profile_prints_what_runs(text_profile):
     gpus = replace(text_profile, name="toy", compute=replace(text_profile.compute, policy_gpus=4))
     oracle = execute.command_line(spec_of(gpus, "RTT-AON oracle", "A0"), "toy")
     launch, words = oracle.split(" -m ")
-    assert launch == "accelerate launch --num_processes 4 --mixed_precision bf16"
+    assert launch == f"{LAUNCH.format(4)}--mixed_precision bf16"
     assert shlex.split(words) == [execute.MODULE, "toy", "RTT-AON oracle", "composed", "A0"]
     results = Path("results/toy")
     assert launch_commands(gpus, results) == ["rtt run toy --results results/toy"]

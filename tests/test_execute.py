@@ -84,7 +84,7 @@ def test_another_profile_finds_what_is_done(empty_store, tmp_path):
 
 def test_two_processes_that_ask_at_once_train_once(empty_store, tmp_path):
     execute.make_base(SPEC)
-    both = [start("run_here") for _ in range(2)]
+    both = [start() for _ in range(2)]
     for process in both:
         finish(process)
     assert is_done(SPEC)
@@ -100,17 +100,17 @@ def test_a_run_that_fails_is_not_waited_for_by_those_not_begun(empty_store, tmp_
     assert sum(map(is_done, others)) < 4, "a pool hands two out ahead"
 
 
-def run_here() -> None:
-    """SPEC, with a checkpoint every second rollout."""
+def run_here(arm: str = SPEC.arm.name) -> None:
+    """SPEC, or another arm in its place, with a checkpoint every second rollout."""
     torch.set_num_threads(1)
     MicroWorld.checkpoint_every = 2
-    execute.run(SPEC)
+    execute.run(of(arm))
 
 
-def start(work: str, place: Path | None = None) -> subprocess.Popen:
+def start(arm: str = SPEC.arm.name, place: Path | None = None) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parent}", "OMP_NUM_THREADS": "1"}
     environment |= {store.STORE: str(place)} if place else {}
-    command = [sys.executable, "-c", f"from test_execute import {work}; {work}()"]
+    command = [sys.executable, "-c", f"from test_execute import run_here; run_here({arm!r})"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -120,15 +120,15 @@ def finish(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 @pytest.mark.usefixtures("one_thread")
-def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
-    whole, disturbed = tmp_path / "whole", tmp_path / "killed"
+@pytest.mark.parametrize("arm", ["RTT-CSR oracle", "SFT", "DPO"])
+def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, monkeypatch, arm):
+    spec, whole, disturbed = of(arm), tmp_path / "whole", tmp_path / "killed"
     monkeypatch.setenv(store.STORE, str(whole))
-    execute.make_base(SPEC)
+    execute.make_base(spec)
     shutil.copytree(whole, disturbed)
-    killed = start("run_here", disturbed)
-    folder = disturbed / SPEC.folder.relative_to(whole)
+    killed = start(arm, disturbed)
+    folder = disturbed / spec.folder.relative_to(whole)
     while last_checkpoint(folder / "attempt") is None:
         assert killed.poll() is None, killed.stderr.read()[-2000:]
         time.sleep(0.002)
@@ -137,13 +137,13 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
     assert not (folder / store.MADE).exists() and last_checkpoint(folder / "attempt")
     (folder / "attempt" / "checkpoint-99").mkdir()  # as if killed while writing
     (folder / "attempt" / "checkpoint-99" / "model.safetensors").write_bytes(b"half")
-    again = start("run_here", disturbed)
+    again = start(arm, disturbed)
     monkeypatch.setattr(MicroWorld, "checkpoint_every", 2)
-    execute.run(SPEC)
+    execute.run(spec)
     finish(again)
-    evaluation = SPEC.evaluation.relative_to(SPEC.folder)
+    evaluation = spec.evaluation.relative_to(spec.folder)
     for name in (evaluation / "result.json", "log.csv", "policy/model.safetensors"):
-        assert (folder / name).read_bytes() == (SPEC.folder / name).read_bytes(), name
+        assert (folder / name).read_bytes() == (spec.folder / name).read_bytes(), name
     assert not (folder / "attempt").exists()
 
 

@@ -21,6 +21,7 @@ from rtt_lib.bench.generate import draw, generate, prompt_ids, until_stop
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Evaluation
+from rtt_lib.schema import RubricPrompt
 from rtt_lib.worlds.micro.language import find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
@@ -153,6 +154,15 @@ def test_the_chat_template_is_the_models_own():
     tokenizer.chat_template = "; {{ messages[0]['content'] }}{% if add_generation_prompt %} ;{% endif %}"
     semicolon = tokenizer.convert_tokens_to_ids(";")
     assert prompt_ids("no commas :", tokenizer) == [semicolon, *plain, semicolon]
+
+
+def test_a_conversation_goes_turn_by_turn_through_the_chat_template():
+    tokenizer = micro_tokenizer()
+    turns = (("system", "bako"), ("user", "desu"))
+    prompt = RubricPrompt("1", "[system]\nbako\n\n[user]\ndesu", (), messages=turns)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} ; {% endfor %}"
+    assert prompt_ids(prompt, tokenizer) == tokenizer("bako ; desu ;").input_ids
+    assert prompt_ids(RubricPrompt("2", "desu", ()), tokenizer) == tokenizer("desu ;").input_ids
 
 
 # --- killed and restarted ---

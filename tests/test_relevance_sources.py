@@ -144,6 +144,18 @@ def test_threshold_keeps_only_near_certainty(small):
     assert source(small)[0, 0].tolist() == [0, 0, 0, 1, 1]
 
 
+def test_verdicts_are_a_tensor_with_nan_for_the_unknown_and_the_absent(tokenizer, small):
+    rollouts = replace(small, verdicts=[[Verdict(True), Verdict(False), Verdict(None)], [Verdict(False)]])
+    expected = torch.tensor([[1.0, 0.0, torch.nan], [0.0, torch.nan, torch.nan]])
+    torch.testing.assert_close(rollouts.verdict_tensor(), expected, equal_nan=True)
+    assert replace(small, criteria=[[], []], verdicts=[[], []]).verdict_tensor().shape == (2, 0)
+
+
+def test_tokens_without_text_are_told_apart(small):
+    rollouts = replace(small, offsets=[[(0, 4), (4, 9), (9, 9), (9, 12), (12, 12)], [(0, 2)]])
+    assert rollouts.has_text().tolist() == [[True, True, False, True, False], [True, False, False, False, False]]
+
+
 def constant_discriminator(p: float):
     return SimpleNamespace(predict=lambda criteria, responses, offsets: torch.full((2, 3, 5), p))
 

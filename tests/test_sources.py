@@ -204,7 +204,23 @@ def test_advancedif_is_a_chat_with_soft_criteria(tmp_path):
     (prompt,) = load("advancedif", path)
     assert prompt.criteria == (Criterion("Is it brief?"), Criterion("Does it greet?"))
     assert prompt.prompt == "[system]\nBe brief.\n\n[user]\nHi"
+    assert prompt.chat() == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (prompt.id, prompt.source) == ("advancedif-1", "advancedif:system_steerability_v2")
+
+
+def test_a_list_of_messages_in_hir_stays_a_conversation(tmp_path):
+    chat = [
+        {"role": "system", "content": "You are terse."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Name two animals."},
+    ]
+    path = jsonl(tmp_path / "hir.jsonl", HIR[1] | {"prompt": chat}, HIR[2] | {"prompt": [chat[1]]}, HIR[0])
+    several, one, text = load("hir16k", path)
+    assert several.chat() == chat
+    assert several.prompt.startswith("[system]\nYou are terse.\n\n[user]\nHi\n\n[assistant]")
+    assert (one.prompt, one.chat()) == ("Hi", [chat[1]])
+    assert text.chat() == [{"role": "user", "content": HIR[0]["prompt"]}]
 
 
 def test_tulu_gives_prompt_and_response(tmp_path):

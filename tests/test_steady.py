@@ -29,6 +29,12 @@ def test_deepspeed_is_refused_with_the_reason(tmp_path, config, monkeypatch):
         config(**settings(tmp_path))
 
 
+@pytest.mark.parametrize("optim", ["lomo", "adalomo", "galore_adamw_layerwise"])
+def test_so_are_optimizers_that_step_inside_the_backward_pass(tmp_path, optim):
+    with pytest.raises(RTTError, match=rf"optim='{optim}' updates the weights inside the backward pass"):
+        SteadyGRPOConfig(**settings(tmp_path, optim=optim))
+
+
 # --- out of memory ---
 
 FITS = 2  # responses

@@ -140,12 +140,13 @@ def test_a_killed_training_ends_as_an_undisturbed_one(text_profile, text_folder,
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_policy(text_profile, text_folder, empty_store):
+@pytest.mark.parametrize("arm", ["RTT-AON oracle", "DPO"])
+def test_two_processes_train_one_policy(text_profile, text_folder, empty_store, arm):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     ports = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     done = subprocess.run(
-        [*launch, *ports, *command(text_folder, "RTT-AON oracle")[1:]],
+        [*launch, *ports, *command(text_folder, arm)[1:]],
         env=environment(text_folder, empty_store), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert is_done(spec_of(text_profile, "RTT-AON oracle", "A0"))
+    assert is_done(spec_of(text_profile, arm, "A0"))

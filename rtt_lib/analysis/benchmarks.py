@@ -88,7 +88,7 @@ def _graded_row(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) ->
 
 
 def _only_base(place: tuple[str, ...], cells: dict[tuple[str, ...], Scores]) -> Scores | None:
-    """The base model's scores where it was run with one seed only, being the same for all."""
+    """The base model's scores on the same benchmark, if it was run with one seed only; they then serve all arms."""
     bases = [key for key in cells if key[0] == "base" and key[2:] == place[2:]]
     return cells[bases[0]] if len(bases) == 1 else None
 

@@ -4,7 +4,7 @@ Verdicts are computed, never written by hand, from the 95% intervals of paired d
 
     replicates           every comparison that the claim makes is shown: its interval lies on the claimed side of zero
     partly               some are shown, and at least as many as are shown to be the other way round
-    does not replicate   more are shown to be the other way round, or every interval leaves out a gain worth the name
+    does not replicate   more are shown to be the other way round, or every interval leaves out a gain of a point
     cannot be tested     fewer than three paired runs, or so few that nothing is shown either way, or the run has
                          nothing of the kind the claim speaks of
 
@@ -34,7 +34,8 @@ UNTESTED = "cannot be tested at this size"
 VERDICTS = (REPLICATES, PARTLY, FAILS, UNTESTED)
 COLUMNS = ["claim", "statement", "verdict", "paper", "ours", "n", "reason", "where"]
 SCORE = "all satisfied"
-SMALLEST_GAIN = 0.01  # an interval of a share that stays below is no gain: the paper's mean gains are 1.6 to 2.5 points
+# a share's interval below this shows that there is no gain: the paper's mean gains are 1.6 to 2.5 points
+SMALLEST_GAIN = 0.01
 AT_CHANCE = 0.15  # a base policy that scores less out of domain has little to lose: by chance it is some 0.06
 # How much may be lost and still be called kept: the paper calls a drop of 2.84 points (MMLU-Pro, Qwen3) kept.
 KEPT_MARGIN = {"out of domain": 0.03, "language loss": 0.1}
@@ -86,7 +87,7 @@ class Evidence:
         return pd.read_csv(path) if path.exists() else None
 
     def compare(self, arm: str, baseline: str, column: str = SCORE) -> list[Comparison]:
-        """In every world in which both arms were run."""
+        """One comparison for each world in which both arms were run."""
         return compare(self.runs, arm, baseline, column)
 
 
@@ -114,7 +115,7 @@ def untested(reason: str, ours: str = "not run in this profile", n: str = "0 run
 
 
 def in_figures(comparisons: Sequence[Comparison]) -> str:
-    """The worlds of one comparison behind its name."""
+    """Each comparison's name, and behind it its figures in each world."""
     by_name: dict[str, list[str]] = {}
     for one in comparisons:
         by_name.setdefault(one.name, []).append(one.numbers())
@@ -127,7 +128,7 @@ def pairs_of(comparisons: Sequence[Comparison]) -> str:
 
 
 def judge(comparisons: Sequence[Comparison], caveat: str = "") -> Judgement:
-    """All of `comparisons` are claimed to be positive."""
+    """Judge the claim that all of `comparisons` are positive."""
     if not comparisons:
         return untested("the runs that it compares are not in this profile.")
     tested = [one for one in comparisons if one.tested]
@@ -146,7 +147,7 @@ def judge(comparisons: Sequence[Comparison], caveat: str = "") -> Judgement:
 
 
 def verdict_of(shown: int, opposite: int, of: int, against: bool = False) -> str:
-    """The rule of every claim. `against`: nothing is shown, and that much is known for certain."""
+    """The rule of every claim. `against`: no interval leaves room for a gain."""
     if shown == of:
         return REPLICATES
     if shown and shown >= opposite:
@@ -155,7 +156,7 @@ def verdict_of(shown: int, opposite: int, of: int, against: bool = False) -> str
 
 
 def _no_gain(one: Comparison) -> bool:
-    """So precise that a gain worth the name is left out; known for scores only."""
+    """The interval leaves out a gain of `SMALLEST_GAIN`. Only scores have such a limit."""
     return one.column in SCORES and one.result["high"] < SMALLEST_GAIN
 
 
@@ -459,7 +460,7 @@ def _held(design: Sequence[str]) -> str:
 
 
 def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[str, ...]]) -> str:
-    """`designs`: those of the runs, for what their intervals are worth."""
+    """`designs`: from which base policies the runs start. This decides what their intervals are worth."""
     counts = ", ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in VERDICTS)
     held = "; ".join(map(_held, designs))
     of_bases = bool(designs) and all(map(_of_bases, designs))

@@ -1,6 +1,6 @@
 """Tables that set arms beside one another: means with intervals, paired differences, families, speed.
 
-Everything reads the frames of `train.runs` (`results_table`, `curves_table`) and leaves statistics to `bench.stats`.
+Everything reads the frames of `studies.records` (`results_table`, `curves_table`) and leaves statistics to `stats`.
 An experiment that was not run gives an empty table; fewer than `stats.paired` needs for a claim gives no interval.
 """
 
@@ -20,7 +20,7 @@ from rtt_lib.worlds.micro.language import WORLDS
 TABLE_1 = ("base", "SFT", "DPO", "RL-CSR", "RL-AON", "RTT-CSR", "RTT-AON")
 # (arm, baseline): the comparisons behind the paper's claims.
 SAME_REWARD = tuple(paper.SAME_REWARD.items())
-# Does the share that is satisfied, as a reward, already answer the sparsity that token credit answers?
+# Is the share of criteria, used as the reward, enough against sparse rewards?
 SPARSITY = (("RL-CSR", "RL-AON"), ("RTT-AON", "RL-CSR"))
 SUPERVISED = (("RL-AON", "SFT"), ("RL-AON", "DPO"), ("RL-CSR", "SFT"), ("RL-CSR", "DPO"))
 PARTITION = (("RTT-AON", "RTT-AON inter"), ("RTT-AON", "RTT-AON joint"), ("RTT-AON", "RTT-AON mass"))
@@ -35,9 +35,9 @@ WEIGHTS = (
 BETAS = ("RTT-AON beta 0.25", "RTT-AON", "RTT-AON beta 0.75", "RTT-AON beta 1")
 SWEEP = (*((arm, "RL-AON") for arm in BETAS), *(("RTT-AON", arm) for arm in BETAS if arm != "RTT-AON"))
 
-# The baseline of `relative` without relevance, as strong in beta and as strong in what comes of it.
+# `relative` without relevance: once with the same beta, once with a beta that makes its credit as strong.
 CONTROLS = ("RTT-CSR decoupled", "RTT-CSR decoupled strong")
-# Each changes one thing in the method: does that matter?
+# Each arm changes one thing in the method.
 SINGLE_CHANGES = tuple(
     (f"{arm} {change}", arm)
     for arm in ("RTT-AON", "RTT-CSR")
@@ -166,7 +166,7 @@ def in_words(table: pd.DataFrame) -> str:
 
 
 def unit_of(column: str) -> tuple[str, int, int]:
-    """In what a score is said, what it is multiplied by for that, and with how many digits."""
+    """A score's unit, the factor that turns the score into it, and the number of digits to show."""
     return (UNITS[column], 1, 2) if column in UNITS else ("points", 100, 1)
 
 
@@ -213,8 +213,8 @@ def taxonomy_of(family: str, world: str) -> str:
 
 
 def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-AON") -> pd.DataFrame:
-    """How soon the training prompts' all-or-nothing rate reaches where `baseline` ends, and half of what RL-CSR gains;
-    its peak and its end.
+    """How fast each arm learns: when its all-or-nothing rate in training reaches the level at which `baseline` ends,
+    when it has half of RL-CSR's gain, its peak and its end.
 
     Trailing means over `WINDOW` rollout steps, or over the whole run where it is shorter.
     """

@@ -30,9 +30,9 @@ from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.discriminators import train_all
 from rtt_lib.worlds import family
-from rtt_lib.worlds.micro import discriminators as micro_training
+from rtt_lib.worlds.micro import discriminators as micro
 from rtt_lib.worlds.micro.discriminators import Variant
-from rtt_lib.worlds.text import discriminators as text_training
+from rtt_lib.worlds.text import discriminators as text
 from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one
 from rtt_lib.worlds.text.evaluation import backend
 from rtt_lib.worlds.text.prompts import held_out_prompts
@@ -40,7 +40,7 @@ from rtt_lib.worlds.text.prompts import held_out_prompts
 Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
 ROLLOUT_PROMPTS, ROLLOUTS_EACH = 32, 4
-STORED_RESPONSES = 40  # of each benchmark and model: D reads each of them once per criterion, on a CPU slowly
+STORED_RESPONSES = 40  # of each benchmark and model: D reads each once per criterion, which is slow on a CPU
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,22 @@ def study_of(profile: Profile) -> Study:
 
 
 def _micro(profile: Profile) -> Study:
-    variants = micro_training.variants(profile)
+    variants = micro.variants(profile)
 
     def written() -> dict[str, Examples]:
         steps, longest = profile.policy.pretrain_steps, profile.rl.max_response_tokens
         rollouts = base_rollouts(
-            micro_training.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
+            micro.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
         )
         return {BASE_POLICY: rollout_examples(rollouts)}
 
     return Study(
         variants=variants,
-        folders={variant.name: micro_training.folder_of(profile, variant) for variant in variants},
+        folders={variant.name: micro.folder_of(profile, variant) for variant in variants},
         train=lambda: train_all(profile, variants),
-        fresh=micro_training.fresh_examples,
+        fresh=micro.fresh_examples,
         written=written,
-        unseen={"held-out": micro_training.HELD_OUT},
+        unseen={"held-out": micro.HELD_OUT},
     )
 
 
@@ -108,7 +108,7 @@ def _text(profile: Profile) -> Study:
         variants=variants,
         folders={name: folder for name, (folder, _) in there.items()},
         train=lambda: iter(variants),
-        fresh=lambda n: text_training.held_out(n, FAMILIES),
+        fresh=lambda n: text.held_out(n, FAMILIES),
         written=lambda: _written(profile),
         unseen=held_out,
         precision=precision(),

@@ -22,7 +22,7 @@ STRONGEST = "the best of RL and RTT"
 
 
 def strongest_rivals(runs: pd.DataFrame, column: str = SCORE, least: int = ENOUGH_RUNS) -> dict[str, str]:
-    """By world the best of RL and RTT by its mean, where both have at least so many runs."""
+    """For each world the RL or RTT arm with the highest mean, if both kinds have at least `least` runs there."""
     found = {}
     table = summary(runs, column) if len(runs) else pd.DataFrame(columns=["world", "arm", "runs", "mean"])
     for world, rows in table[table["runs"] >= least].groupby("world"):
@@ -33,7 +33,7 @@ def strongest_rivals(runs: pd.DataFrame, column: str = SCORE, least: int = ENOUG
 
 
 def with_strongest(runs: pd.DataFrame, rivals: Mapping[str, str]) -> pd.DataFrame:
-    """The runs, and those of each world's strongest rival once more under one name, to be compared with as one arm."""
+    """The runs, and once more those of each world's strongest rival, under one name, as an arm to compare with."""
     again = [runs[(runs["world"] == world) & (runs["arm"] == arm)] for world, arm in rivals.items()]
     return pd.concat([runs, *(rows.assign(arm=STRONGEST) for rows in again)], ignore_index=True)
 
@@ -46,10 +46,10 @@ def save_recommendation(evidence: Evidence, candidates: Sequence[str], results: 
 
 
 def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = SCORE) -> str:
-    """The candidate with the largest mean gain among those that no world speaks against.
+    """The candidate with the largest mean gain, of those that are behind in no world.
 
-    In every world that has both RL and RTT it has to be run, its mean at or above the better of the two, and not
-    shown to be worse. Arms that read exact labels are no candidates.
+    In every world with runs of RL and RTT, it must have been run, its mean must be at least that of the better of the
+    two, and it must not be shown to be worse. Arms that read exact labels are no candidates.
     """
     rivals = strongest_rivals(evidence.runs, column)
     if not rivals:

@@ -114,7 +114,7 @@ def base_rollouts(
 
 
 def language_rollouts(world: str, prompts: int = 64, group_size: int = 8) -> Graded:
-    """Groups of the texts that base policies are pretrained on: what a perfect one would sample, untrained."""
+    """Groups of the texts that base policies are pretrained on: what a perfect base policy would sample."""
     tokenizer, language, rng = micro_tokenizer(), Language(), random.Random(f"language rollouts {world}")
     questions = sample_prompts(find_world(world), prompts, "rollouts")
     repeated = [question for question in questions for _ in range(group_size)]

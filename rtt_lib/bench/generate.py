@@ -183,9 +183,8 @@ def batches(requests: Sequence[Request], batch_size: int, max_tokens: int) -> It
 
 
 def halving(sampler: Sampler) -> Sampler:
-    """`sampler` on half as many requests at a time whenever memory runs out, from then on.
-
-    Their number decides the speed alone, since every response has its own seed. What does not fit alone is an error.
+    """Run `sampler`, and on half as many requests at a time once memory runs out. Their number changes the speed only,
+    since every response has its own seed. A single request that does not fit is an error.
     """
     fits = 0  # requests at a time; 0: as many as there are
 
@@ -225,22 +224,23 @@ def _part(parts: Path, start: int) -> Path:
 
 
 def plan(prompts: Sequence[RubricPrompt], tokenizer: PreTrainedTokenizerBase, settings: Evaluation) -> list[Request]:
-    """Every response to be made, the longest prompts first: little padding, and memory runs out at once or never."""
+    """Every response to be made, the longest prompts first: little padding, and memory runs out in the first batch or
+    never."""
     requests = [
         Request(place, completion, prompt, ids, seed_of(settings.seed, prompt.id, completion))
         for place, prompt in enumerate(prompts)
-        for ids in [prompt_ids(prompt.prompt, tokenizer)]
+        for ids in [prompt_ids(prompt, tokenizer)]
         for completion in range(settings.completions)
     ]
     return sorted(requests, key=lambda request: (-len(request.ids), request.place, request.completion))
 
 
-def prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The prompt in the model's own chat template; as it stands for a model that has none."""
+def prompt_ids(prompt: str | RubricPrompt, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The prompt, turn by turn, in the model's own chat template; its text for a model that has none."""
     if tokenizer.chat_template is None:
-        return tokenizer(prompt).input_ids
-    message = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        return tokenizer(prompt if isinstance(prompt, str) else prompt.prompt).input_ids
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt.chat()
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return tokenizer(text, add_special_tokens=False).input_ids
 
 

@@ -1,7 +1,7 @@
 """`rtt grade`: anyone's responses to IFEval, IFBench or MulDimIF, verdict by verdict.
 
-How undecided verdicts (null) enter the accuracies: at the level of instructions they are left out, at the level of
-prompts every response that has one is, and how many were left out is said.
+Undecided verdicts (null) are left out of the accuracy over instructions. Responses that have one are left out of the
+accuracy over prompts. The summary says how many were left out.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ def summarise(graded: Sequence[dict]) -> dict:
 def prompt_score(values: Values) -> float:
     """1 if every constraint is satisfied, 0 if one is violated, NaN if one is undecided.
 
-    Not the reward `aon`, to which one violation is enough: an accuracy that counted a response with an undecided
-    verdict when another is violated, and left it out when the others hold, would count its failures only.
+    This is not the reward `aon`, for which one violation is enough. By that rule a response with an undecided verdict
+    would count if another verdict is violated, and be left out if the others hold: only its failures would count.
     """
     return math.nan if None in values else aon(values)
 

@@ -29,7 +29,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Scores:
-    """hits, cases: [P prompts, C completions]; a completion that a prompt does not have has 0 cases. ids: [P]."""
+    """hits, cases: [P prompts, C completions]; 0 cases where a prompt has fewer completions. ids: [P]."""
 
     hits: np.ndarray
     cases: np.ndarray
@@ -120,8 +120,8 @@ def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
 def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
     """95% bootstrap interval of the accuracy over prompts, each drawn with its completions as they are.
 
-    What prompts score differs by their completions' chance too: to draw among the completions of a drawn prompt once
-    more would count that chance twice.
+    The spread of the prompts' scores already holds the chance of their completions. To draw completions within a drawn
+    prompt as well would count that chance twice.
     """
     rng, sums = np.random.default_rng(seed), _sums(own)
     return percentile_interval([_ratio(sums[_draw_prompts(own, rng)]) for _ in range(RESAMPLES)])

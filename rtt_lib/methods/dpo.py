@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from rtt_lib.methods.task import Task, per_rollout_step, save_policy
+from rtt_lib.methods.task import Task, per_rollout_step, save_policy, train_on
 
 
 def train(task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -27,6 +27,6 @@ def train(task: Task, folder: Path) -> list[dict[str, Any]]:
     args = DPOConfig(str(task.attempt), **task.supervised_settings())
     trainer = DPOTrainer(task.model, args=args, train_dataset=Dataset.from_list(rows), processing_class=task.tokenizer)
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    train_on(trainer, task.attempt)
     save_policy(trainer, task.tokenizer, folder)
     return per_rollout_step(trainer.state.log_history, task.rl.minibatches)

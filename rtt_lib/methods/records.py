@@ -56,7 +56,7 @@ def log_verdicts(
             log_metric("verdict/unknown", float(verdict.value is None))
             if verdict.value is not None:
                 log_metric(f"verdict/{criterion.family}", float(verdict.value))
-        # Both rewards, whichever one is trained on: curves of different arms can be laid over one another.
+        # Both rewards, whichever one is trained on, so that the curves of all arms can be compared.
         for name, score in REWARDS.items():
             reward = score([verdict.value for verdict in row])
             if not math.isnan(reward):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import PrinterCallback
 
@@ -12,6 +13,7 @@ from rtt_lib.files import last_checkpoint
 from rtt_lib.methods.arms import Arm
 from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.methods.task import Task, per_rollout_step, save_policy
+from rtt_lib.models import on_gpu, stays_on_cpu
 from rtt_lib.profile import RL, Compute
 from rtt_lib.relevance.base import RelevanceSource
 from rtt_lib.relevance.discriminator import Discriminator
@@ -40,7 +42,7 @@ def trainer_of(task: Task) -> RTTGRPOTrainer:
 
 
 def relevance_source(task: Task) -> RelevanceSource:
-    """What the arm reads; a discriminator's p is rounded at 0.5 but for the arms that say otherwise."""
+    """The arm's source of relevance. A discriminator's p is rounded at 0.5, unless the arm says otherwise."""
     match task.arm.relevance:
         case "oracle":
             return Oracle()
@@ -53,6 +55,8 @@ def relevance_source(task: Task) -> RelevanceSource:
         case "counterfactual":
             return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
     discriminator = Discriminator.load(task.world.discriminator(task.arm.discriminator))
+    if on_gpu() and not stays_on_cpu(discriminator.model):
+        discriminator.model.to(torch.bfloat16)  # half the memory of the card, on which the policy trains too
     source = DiscriminatorSource(discriminator, raw=task.arm.relevance in ("raw", "truncated"))
     return Threshold(source) if task.arm.relevance == "truncated" else source
 
@@ -110,8 +114,8 @@ def step_settings(rl: RL, accumulate: int) -> dict[str, Any]:
 
 
 def vllm_settings(compute: Compute, longest: int) -> dict[str, Any]:
-    """TRL's correction would multiply the loss by exp(sum of log Z) of a response, Z being the mass that top-p keeps:
-    Eq. 6 has no such factor, and it shrinks with length."""
+    """TRL's correction is off. It would multiply a response's loss by exp(sum of log Z), where Z is the mass that top-p
+    keeps. Eq. 6 has no such factor, and it shrinks with length."""
     return {
         "use_vllm": compute.vllm != "off",
         "vllm_importance_sampling_correction": False,

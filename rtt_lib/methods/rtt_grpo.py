@@ -6,8 +6,12 @@ What differs from `trl.GRPOTrainer`, and nothing else does:
 - Advantages are [B, T]: alpha * A_res + beta * A_tok (Eq. 7), A_tok from `rtt_lib.credit` and an injected
   `relevance` source. With `token_beta = 0` no relevance is computed and the step is GRPO's.
 - The loss is a token mean per group (Eq. 6), see `RTTGRPOConfig.per_group_token_mean`.
-- Steps that are not finite are skipped, and resuming is exact (`rtt_lib.methods.steady`).
+- A run in which too many verdicts are unknown stops.
+- Steps that are not finite are skipped, passes too large for memory are halved, and resuming is exact
+  (`rtt_lib.methods.steady`).
 - More is logged (`verdict/*`, `credit/*`, `rtt/*`) and rollouts can be saved with the credit of every token.
+
+`docs/trl-options.md` says which of TRL's options go together with token credit.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from rtt_lib.methods.records import (
     verdict_cells,
 )
 from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer, own_tokens
+from rtt_lib.methods.token_rewards import RESPONSE_LOCAL
 from rtt_lib.methods.verification import (
     ADVICE,
     UnknownLimit,
@@ -50,12 +55,11 @@ from rtt_lib.methods.verification import (
 )
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import own_offsets
+from rtt_lib.schema import Criterion, chat_text
+from rtt_lib.verify.verdict import Span, Verdict
 
 logger = get_logger(__name__)
 __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
-
-# Schemes whose statistics never leave one response: its group may be spread over processes.
-RESPONSE_LOCAL = ("intra", "joint")
 
 
 @dataclass
@@ -138,7 +142,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`
     (see `parse_rubric`).
     verifier:      decides every criterion of every response: True, False, or None, which is an unknown verdict, not a
-                   failed one. Of a conversation it and the relevance source see the last message alone, of a
+                   failed one. It and the relevance source read a conversation as one text (`schema.chat_text`), of a
                    response with tools or an environment the turns that the model wrote
     relevance:     a relevance source (`rtt_lib.relevance`); not needed where `args.token_beta` is 0
     reward_funcs:  further TRL reward functions, added to the rubric reward
@@ -191,26 +195,36 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
 
         trl: the data set's other columns, and TRL's `log_metric` and `log_extra`
         """
-        own = self._own or [[1] * len(ids) for ids in completion_ids]
-        read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
-        texts, offsets = zip(*read, strict=True)
-        questions = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
         rubrics = [parse_rubric(value) for value in criteria or [None] * len(prompts)]  # none: there is no such column
-        started = time.perf_counter()
-        verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
-        trl["log_metric"]("rtt/verify_seconds", time.perf_counter() - started)
+        questions = [p if isinstance(p, str) else chat_text(p) for p in prompts]
+        texts, offsets = self._read(completion_ids)
+        verdicts = self._verify(questions, texts, rubrics, trl["log_metric"])
         trl["log_extra"]("verdicts", verdict_cells(verdicts))
-        log_verdicts(trl["log_metric"], rubrics, verdicts)
-        self._unknown_limit.count(verdicts)
         self._verified = {
             "prompts": questions, "responses": texts, "criteria": rubrics, "verdicts": verdicts, "offsets": offsets
         }  # fmt: skip
         score = REWARDS[self.args.response_reward]
         return [score([verdict.value for verdict in row]) for row in verdicts]
 
+    def _read(self, completion_ids: list[list[int]]) -> tuple[list[str], list[list[Span]]]:
+        """What the model itself wrote in each response, and the characters of each token."""
+        own = self._own or [[1] * len(ids) for ids in completion_ids]
+        read = [own_offsets(self._tokenizer, *pair) for pair in zip(completion_ids, own, strict=True)]
+        return [text for text, _ in read], [offsets for _, offsets in read]
+
+    def _verify(
+        self, questions: list[str], texts: list[str], rubrics: list[list[Criterion]], log_metric: Callable
+    ) -> list[list[Verdict]]:
+        started = time.perf_counter()
+        verdicts = checked_verdicts(self.verifier(questions, texts, rubrics), rubrics)
+        log_metric("rtt/verify_seconds", time.perf_counter() - started)
+        log_verdicts(log_metric, rubrics, verdicts)
+        self._unknown_limit.count(verdicts)
+        return verdicts
+
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Where the rubric gives no reward, other reward functions must not make it a failed one: TRL's sum over
-        functions leaves NaN out."""
+        """Where the rubric gives no reward (NaN), the sum is NaN too. TRL's sum leaves NaN out, so that with other
+        reward functions an unknown reward would count as zero."""
         rewards = super()._calculate_rewards(*args, **kwargs)
         return rewards.masked_fill(rewards[:, :1].isnan(), torch.nan)
 
@@ -302,7 +316,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         return generated
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple:
-        """In mixed precision weights are cast once for the whole of it, not for every sampled token."""
+        """In mixed precision, cast the weights once for the whole generation, not for every sampled token."""
         with nullcontext() if self.use_vllm else self.accelerator.autocast():
             return super()._generate_single_turn(*args, **kwargs)
 

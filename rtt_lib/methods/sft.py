@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from rtt_lib.methods.task import Task, per_rollout_step, save_policy
+from rtt_lib.methods.task import Task, per_rollout_step, save_policy, train_on
 
 
 def train(task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -21,6 +21,6 @@ def train(task: Task, folder: Path) -> list[dict[str, Any]]:
     args = SFTConfig(str(task.attempt), completion_only_loss=True, **task.supervised_settings())
     trainer = SFTTrainer(task.model, args=args, train_dataset=Dataset.from_list(rows), processing_class=task.tokenizer)
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    train_on(trainer, task.attempt)
     save_policy(trainer, task.tokenizer, folder)
     return per_rollout_step(trainer.state.log_history, task.rl.minibatches)

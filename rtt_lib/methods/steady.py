@@ -21,6 +21,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.training_args import OptimizerNames
 from trl import GRPOConfig, GRPOTrainer
 
 from rtt_lib.errors import RTTError
@@ -40,6 +41,12 @@ class SteadyGRPOConfig(GRPOConfig):
                 "step is finite: it could not be skipped. Use FSDP2 (`accelerate launch --use_fsdp --fsdp_version 2`)"
             )
         super().__post_init__()
+        optimizer = OptimizerNames(self.optim).value
+        if "lomo" in optimizer or optimizer.endswith("_layerwise"):
+            raise RTTError(
+                f"optim={optimizer!r} updates the weights inside the backward pass, before it can be known whether the "
+                "step is finite: it could not be skipped. Use another, 'adamw_torch' say"
+            )
         if self.max_skipped_in_a_row < 1:
             raise RTTError(f"max_skipped_in_a_row={self.max_skipped_in_a_row} would stop every run: at least 1")
 
@@ -53,6 +60,7 @@ class SteadyGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self._rows_per_pass = self.args.per_device_train_batch_size
         self._current: dict[str, Any] | None = None  # the micro-batch of the running pass
+        self._is_again = False
         self._accumulated: list[dict[str, Any]] = []  # those whose gradients have been added up since the last step
         self._skipped_in_a_row = 0
         self._finite = torch.tensor(True, device=self.accelerator.device)
@@ -65,8 +73,8 @@ class SteadyGRPOTrainer(GRPOTrainer):
         return loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """Between the last backward pass of a step and the optimizer: without gradients, AdamW changes nothing."""
-        self._accumulated.clear()
+        """Runs after a step's last backward pass. A step that is not finite loses its gradients: AdamW then changes
+        nothing."""
         norm = super()._get_grad_norm(model, grad_norm)
         if isinstance(norm, DTensor):  # under FSDP2 each process holds a part of it
             norm = norm.full_tensor()
@@ -92,27 +100,27 @@ class SteadyGRPOTrainer(GRPOTrainer):
     # --- a pass that does not fit into memory ---
 
     def _step_that_fits(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
-        self._current, did_fit = None, True
+        self._current, self._is_again = None, False
         while True:
             try:
-                if not did_fit:
+                if self._is_again:
                     self._repeat_accumulated(model)
                 loss = super().training_step(model, inputs, num_items_in_batch)
             except RuntimeError as error:
                 if self._current is None or not out_of_memory(error):
                     raise
                 self._halve_the_pass(error)
-                did_fit = False
+                self._is_again = True
             else:
+                self._is_again = False
                 self._accumulated.append(self._current)
-                self._current = None
+                if self.accelerator.sync_gradients:  # the last pass before the optimizer's step
+                    self._accumulated.clear()
                 return loss
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """What is done again is not generated again."""
-        if not self.model.training:
-            return super()._prepare_inputs(generation_batch)
-        if self._current is None:
+        if not self._is_again:
             self._current = super()._prepare_inputs(generation_batch)
         return self._current
 
@@ -173,7 +181,7 @@ class SteadyGRPOTrainer(GRPOTrainer):
     # --- a checkpoint between two minibatches of one generation batch ---
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """TRL would generate anew on resuming: what is left of the generation batch is saved, to go on exactly."""
+        """On resuming, TRL would generate new responses. So the rest of the generation batch is saved too."""
         generate_every = self.args.steps_per_generation * self.num_iterations
         if self._step % generate_every and not self.args.save_only_model:
             tensors = {

@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
+from rtt_lib.files import last_checkpoint, read_json
 from rtt_lib.methods.arms import Arm
 from rtt_lib.profile import RL, Compute
 from rtt_lib.schema import RubricPrompt
@@ -42,7 +43,7 @@ class Task:
         return self.world.chat(self.tokenizer)
 
     def asked(self, prompt: RubricPrompt) -> Message:
-        return [{"role": "user", "content": prompt.prompt}] if self.chat else prompt.prompt
+        return prompt.chat() if self.chat else prompt.prompt
 
     def answered(self, response: str) -> Message:
         return [{"role": "assistant", "content": response}] if self.chat else f" {response}"
@@ -56,13 +57,24 @@ class Task:
             "per_device_train_batch_size": batch,
             "gradient_accumulation_steps": accumulate,
             "logging_steps": self.rl.minibatches,
-            "save_strategy": "no",  # done again after a kill
+            "save_strategy": "steps",
+            "save_steps": self.world.checkpoint_every * self.rl.minibatches,
+            "save_total_limit": 1,
             "seed": self.number,
             **self.world.trainer_settings(self.model),
         }
 
     def demonstrations(self) -> list[tuple[RubricPrompt, str]]:
         return self.world.demonstrations(self.prompts, self.number, self.tokenizer)
+
+
+def train_on(trainer: Trainer, attempt: Path) -> None:
+    """Train, or go on from the last checkpoint; TRL's count of the tokens seen goes on too, which it does not save."""
+    checkpoint = last_checkpoint(attempt)
+    if checkpoint is not None:
+        history = read_json(Path(checkpoint) / "trainer_state.json")["log_history"]
+        trainer._total_train_tokens = max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)
+    trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def save_policy(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -81,7 +93,7 @@ def per_rollout_step(log: list[dict[str, Any]], steps_per_rollout: int) -> list[
     """The training rows of a trainer's log, counted in rollout steps; wall times stay out of the record."""
     timed = ("step_time", "train_runtime", "rtt/verify_seconds", "rtt/relevance_seconds")
     rows = [row for row in log if "loss" in row]
-    # A checkpoint's log comes back sorted by name: sorted always, a resumed run's record equals an undisturbed one's.
+    # A checkpoint sorts its log by name. We always sort, so that a resumed run leaves the same record.
     return [
         {"step": row["step"] // steps_per_rollout} | {k: row[k] for k in sorted(row) if k not in ("step", *timed)}
         for row in rows

@@ -29,7 +29,7 @@ def rubric_dataset(prompts: Sequence[Any], conversational: bool) -> list[Mapping
     """Rows for the trainer from `RubricPrompt`s: the criteria as JSON text, since their arguments differ in shape."""
     return [
         {
-            "prompt": [{"role": "user", "content": p.prompt}] if conversational else p.prompt,
+            "prompt": p.chat() if conversational else p.prompt,
             "criteria": json.dumps([criterion.to_json() for criterion in p.criteria]),
         }
         for p in prompts
@@ -57,7 +57,7 @@ def parse_rubric(value: Any) -> list[Criterion]:
 
 
 def checked_verdicts(answers: Iterable[Iterable[Any]], rubrics: Sequence[Sequence[Criterion]]) -> list[list[Verdict]]:
-    """What a verifier, which may be anyone's, answered: a verdict for every criterion."""
+    """Check what a user's verifier answered: one verdict for every criterion."""
     rows = [list(row) for row in answers]
     if len(rows) != len(rubrics):
         raise RTTError(f"the verifier gave verdicts on {len(rows)} responses, there are {len(rubrics)}")
@@ -71,7 +71,7 @@ def checked_verdicts(answers: Iterable[Iterable[Any]], rubrics: Sequence[Sequenc
 
 
 def _checked(verdict: Any, where: str) -> Verdict:
-    """AON asks whether a value is False: 0, or a tensor, would be a satisfied criterion."""
+    """Only True, False and None pass: AON tests for `is False`, so 0 or a tensor would count as satisfied."""
     value = verdict.value if isinstance(verdict, Verdict) else verdict
     if isinstance(value, np.bool_):
         value = bool(value)

@@ -16,7 +16,7 @@ from rtt_lib.verify.verdict import Span, Verdict
 class Rollouts:
     """A batch of B responses and their rubrics; K is the longest rubric, T the longest response.
 
-    prompts:    B texts the policy was given; of a conversation the last message alone
+    prompts:    B texts the policy was given; a conversation as one text (`schema.chat_text`)
     responses:  B texts, special tokens removed; where tools or an environment wrote too, the model's turns alone
     criteria:   B rubrics of at most K criteria
     verdicts:   B lists of verdicts with their evidence, aligned with `criteria`

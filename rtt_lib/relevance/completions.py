@@ -2,8 +2,8 @@
 
 Positives serve as SFT data and as DPO's chosen side too. Constraint omission is `complete` on a prompt of which
 `responses.without` has withheld a criterion; where the prompt's own text states the criteria, `bare_tasks` first takes
-them out. `cache` is a folder for answers, so that what was stopped asks only what is missing. In the place of an answer
-that cannot be used stands an error that says why.
+them out. `cache` is a folder for answers, so that what was stopped asks only what is missing. An error that says why
+takes the place of an answer that cannot be used.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _to_json(example: LabelledExample) -> dict:
 def read_labelled(path: str | Path, annotator: str) -> list[tuple[str, LabelledExample]]:
     """(prompt's id, example) pairs of a file of labels; an error names the line and the field.
 
-    Labels that say they are another annotator's are refused; those that do not say are taken.
+    Labels of another annotator are refused. Labels that name no annotator are accepted.
     """
     rows = []
     for number, row in read_jsonl(path):

@@ -1,7 +1,7 @@
 """The discriminator's input and labels: criterion first, then the response, then an end token of its own.
 
-The end token is the discriminator's view of the policy's EOS: a global criterion makes it relevant, a local one
-does not, so the model can learn what no word of the response shows.
+The end token is the discriminator's view of the policy's EOS: a global criterion makes it relevant, a local one does
+not. So the model can learn its relevance, which no word of the response shows.
 """
 
 from __future__ import annotations

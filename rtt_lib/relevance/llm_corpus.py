@@ -5,7 +5,7 @@ Tulu-3's have a response, and their rubric is read off the prompt. Negatives are
 one criterion withheld. The paper leaves open what is our choice here:
 
 - How Tulu-3 comes to its criteria: an LLM lists what a prompt requires.
-- How negatives are shared out: at most one a prompt, of both data sets, of either kind by even chance.
+- How negatives are spread: at most one for each prompt, from both data sets, of either kind with equal probability.
 - Which criterion a response is labelled for: the broken one, or one drawn at random. Then the paper's 22,656 and
   16,969 examples and as many negatives as are left make its 62,714 samples.
 - What is checked: nothing. A label depends on criterion and response alone, so it is right also where a response did
@@ -35,13 +35,14 @@ from rtt_lib.verify.batch import CODE, Verifier
 
 # Section 4.1: examples of Tulu-3 and of HiR-16K, and both with their negatives. A smaller corpus keeps the shares.
 TULU, HIR, SAMPLES = 22_656, 16_969, 62_714
-TULU_READ = 3  # so many times as many rows are drawn as are needed, since some prompts require nothing
+TULU_READ = 3  # rows drawn for each one needed, since some prompts require nothing
 MOST_TOKENS = 4096
 WRITING = {"temperature": 0.7, "max_tokens": MOST_TOKENS}
 READING = {"temperature": 0.0, "max_tokens": MOST_TOKENS}
 SECONDS, RETRIES = 300.0, 3
 PART = 128  # questions between two looks at how many failed
-MOST_FAILURES, AT_LEAST = 0.5, 10  # share of a step's questions that may fail, from so many failures on
+# the largest share of a step's questions that may fail; it counts from AT_LEAST failures on
+MOST_FAILURES, AT_LEAST = 0.5, 10
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 
@@ -74,7 +75,7 @@ class Servers:
     def ask(
         self, what: str, work: Callable[[Sequence[Item]], list[Answer | RTTError]], items: Sequence[Item]
     ) -> list[tuple[Item, Answer]]:
-        """Each item that got a usable answer, with it. A server that fails most of the time is an error."""
+        """(item, answer) for each item with a usable answer. A server that fails most of the time is an error."""
         found: list[tuple[Item, Answer]] = []
         for start in progress(range(0, len(items), PART), what):
             part = items[start : start + PART]
@@ -119,7 +120,7 @@ def build(
 
 
 def chance(prompt: RubricPrompt, seed: int, what: str) -> random.Random:
-    """Of this prompt alone: one answer more or less elsewhere must not change what is asked about all others."""
+    """Chance for this prompt alone, so that a lost answer elsewhere does not change what is asked about the others."""
     return random.Random(f"{seed} {what} {prompt.source} {prompt.id}")
 
 

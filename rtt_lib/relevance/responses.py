@@ -102,7 +102,7 @@ class _Writer:
     def __init__(self, args: Mapping[str, Args], topic: str, rng: random.Random) -> None:
         self.args, self.rng = args, rng
         self.bans: list[tuple[Check, Args]] = [(_check(name), args[name]) for name in NEGATIVE if name in args]
-        if "keyword_count" in args:  # counted words stand only where they are put on purpose
+        if "keyword_count" in args:  # words that are counted appear only where we put them
             self.bans.append((_check("forbidden"), {"words": [args["keyword_count"]["word"]]}))
         self.topic = topic if self._allowed(topic) else "all this"
         self.longest = args["sentence_words"]["max"] if "sentence_words" in args else 40
@@ -126,9 +126,8 @@ class _Writer:
         return template.replace("<topic>", self.topic)
 
     def _options(self, bank: str, word: str = "") -> Iterator[str]:
-        """Sentences of that bank in random order that no prohibition and no length limit forbids.
-
-        `word` fills <word>; it may be a counted one, so the bans look at the sentence without it.
+        """The bank's sentences in random order, without those that a prohibition or a length limit rules out. `word`
+        fills <word>. It may be a word that is counted, so prohibitions are checked without it.
         """
         for template in self.rng.sample(_bank(bank), len(_bank(bank))):
             text = self._say(template)

@@ -107,7 +107,8 @@ class Annotated:
 
 
 def Oracle() -> Annotated:
-    """The taxonomy on the verifier's own evidence: exact wherever the evidence is (the micro world: everywhere)."""
+    """Labels by the taxonomy from the verifier's evidence, exact where the evidence is: in the micro world,
+    everywhere."""
     return Annotated(taxonomy, "oracle")
 
 

@@ -242,8 +242,8 @@ def _decode_bytes(data: bytes) -> tuple[str, list[int]]:
 def _prefix_offsets(backend, ids: list[int], text: str) -> list[Span]:
     """Spans for any decoder, from the decoded prefixes: quadratic, for the decoders no rule above describes.
 
-    A token begins where all longer prefixes agree with the text, and reaches over the character that its own
-    prefix does not yet settle: at worst a token is given too much, never is a character left without one.
+    A token begins where all longer prefixes agree with the text. It also covers the character that its own prefix
+    leaves open. So a token may get too many characters, but no character is left without a token.
     """
     prefixes = [backend.decode(ids[:n], skip_special_tokens=False) for n in range(len(ids) + 1)]
     settled = [_common_prefix(prefix, text) for prefix in prefixes]

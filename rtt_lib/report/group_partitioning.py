@@ -126,7 +126,7 @@ def partition(scheme: str, samples: int, tokens: int, criteria: int) -> np.ndarr
     g, t, k = np.indices((samples, tokens, criteria))
     groups = {
         "intra": g * criteria + k,
-        "released": g * criteria + k,  # the rows are whole; they are paid to other responses
+        "released": g * criteria + k,  # whole rows; their credit goes to other responses
         "inter": k,
         "joint": g,
         "position": (t * 4 // tokens) * criteria + k,

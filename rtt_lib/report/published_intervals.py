@@ -38,7 +38,7 @@ def is_count(percent: float, n: int) -> bool:
 
 
 def chance_for_a_mean(n: int) -> float:
-    """How many of the means of five passes look like k of n of one pass: those that fall on one, or near it."""
+    """The share of means over five passes that look like k of n in a single pass."""
     single = printed(n)
     means = [round(10_000 * k / (n * PASSES)) for k in range(n * PASSES + 1)]
     return float(np.mean([mean in single for mean in means]))
@@ -84,8 +84,8 @@ def gain_intervals() -> pd.DataFrame:
     """RTT minus RL with the same reward at the level of prompts, with what n prompts allow to say about it.
 
     low, high: 95% interval if the two accuracies were binomial and independent, in points.
-    best case: the two-sided sign test's p if every prompt that RL satisfies were satisfied by RTT as well, the
-    smallest that this gain can have when the same n prompts are compared one by one.
+    best case: p of the two-sided sign test if RTT satisfied every prompt that RL satisfies. No comparison prompt by
+    prompt can give this gain a smaller p.
     """
     scores, found = table1(), gains()
     rows = []
@@ -155,7 +155,7 @@ def arithmetic_sentence() -> str:
 
 
 def disagreements() -> pd.DataFrame:
-    """Statements of the text that its tables do not bear out to the printed digits."""
+    """Statements of the text that differ from its tables in the printed digits."""
     frame = arithmetic().dropna()
     digits = [len(f"{text:g}".partition(".")[2]) for text in frame["the paper's text"]]
     again = [round(value, places) for value, places in zip(frame["recomputed"], digits, strict=True)]

@@ -1,6 +1,6 @@
 """The released code against the paper, one small demonstration per departure (D1 to D10).
 
-Everything here is written from a description of what that code does, in our own words; none of it is its text.
+Everything here is written from a description of what that code does, in our own words; no line is copied.
 """
 
 from __future__ import annotations

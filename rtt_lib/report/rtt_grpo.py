@@ -107,7 +107,7 @@ def load_policy(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 @torch.no_grad()
 def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifier, seed: int = 0) -> Rollouts:
     """One group of sampled responses to one prompt, verified."""
-    size, prompt = rl.group_size, torch.tensor([prompt_ids(question.prompt, tokenizer)] * rl.group_size)
+    size, prompt = rl.group_size, torch.tensor([prompt_ids(question, tokenizer)] * rl.group_size)
     # The checkpoint's own defaults (a repetition penalty, say) are not those of training.
     model.generation_config = GenerationConfig(
         do_sample=True,
@@ -133,7 +133,7 @@ def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifie
 
 
 def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
-    """Of these prompts, those with a global criterion first, the one whose responses differ most in their CSR."""
+    """The prompt whose responses differ most in CSR; one with a global criterion comes before all others."""
 
     def spread(question: RubricPrompt) -> float:
         rollouts = roll_out(model, tokenizer, question, rl, verifier)
@@ -146,7 +146,7 @@ def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, 
 
 
 def telling_response(group: Group) -> int:
-    """Of the responses that violate something the one with the highest reward; the best one where all satisfy all."""
+    """The response with the highest reward among those that violate something; the best one if none does."""
     flawed = (group.verdicts == 0).any(1)
     return int(group.rewards.masked_fill(~flawed, -1).argmax() if flawed.any() else group.rewards.argmax())
 

@@ -217,8 +217,9 @@ def silent(rewards: np.ndarray) -> np.ndarray:
 
 
 def ambiguous_pairs(verdicts: np.ndarray) -> dict[str, int]:
-    """Pairs of responses to one prompt ([groups, G, K]): with equal CSR, of these unequal in what they satisfy, and
-    disjoint in it (the paper's example; each satisfies something)."""
+    """Counts of pairs of responses to one prompt, from verdicts [groups, G, K]: all pairs, those with equal CSR, of
+    these those that satisfy different criteria, and those that satisfy no criterion in common (the paper's example;
+    each satisfies something)."""
     first, second = np.triu_indices(verdicts.shape[1], 1)
     one, other = verdicts[:, first], verdicts[:, second]  # [groups, pairs, K]
     equal = one.sum(2) == other.sum(2)
@@ -274,7 +275,7 @@ def sparsity_figure(table: pd.DataFrame, group_size: int, groups: int = 100) -> 
     figure, axis = plt.subplots(figsize=(7.5, 4.4))
     p = np.linspace(0, 1, 200)
     axis.plot(100 * p, 100 * (p**group_size + (1 - p) ** group_size), color="#888888", linestyle="--", linewidth=1.5)
-    # CSR below and hollow, so that AON shows where the two meet.
+    # CSR is drawn first and hollow, so that AON stays visible where the two meet.
     for column, color, look in (
         ("silent, CSR", BLUE, {"fmt": "s-", "markersize": 10, "markerfacecolor": "white"}),
         ("silent, AON", ORANGE, {"fmt": "o-", "markersize": 6}),

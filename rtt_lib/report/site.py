@@ -19,7 +19,7 @@ from rtt_lib.files import read_json, write_text
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
 MAX_ROWS = 200  # of a table on the tables page; the CSV beside it is whole
-# The verdicts of `report.claims`, in words; the colour says nothing that the word beside it does not.
+# The verdicts of `analysis.claims`, in words; the colour repeats what the word beside it says.
 VERDICT_CLASSES = {
     "replicates": "good",
     "partly": "mixed",
@@ -216,7 +216,7 @@ def mathml(latex: str, display: str) -> str:
     known = latex.strip().replace("{aligned}", "{align*}").replace(r"\tag{", r"\qquad\tag{")
     try:
         return convert(known, display=display)
-    except Exception:  # the converter has no common error class, and an odd formula must not cost the page
+    except Exception:  # the converter has no error class of its own, and one odd formula must not lose the page
         return str(Markup("<code>{}</code>").format(latex))
 
 

@@ -22,7 +22,7 @@ ARM_COLORS = {
     "base": "#000000",
 }
 # A variant of an arm ("RTT-AON inter") is drawn in its own colour, the same in every figure.
-VARIANT_COLORS = {  # the first of these that a name holds decides: "relative noisy" is noisy
+VARIANT_COLORS = {  # the first one found in a name counts: "relative noisy" is noisy
     "noisy": "#999933",
     "raw": "#661100",
     "relative oracle": "#00441B",

@@ -121,9 +121,8 @@ def _criterion(name: str, instruction: Any, kwargs: Any, where: str) -> Criterio
 
 
 def require_arguments(criterion: Criterion, where: str) -> None:
-    """Let a rule read its arguments where their row is known: else a wrong one ends a training run that is under way.
-
-    Rules read them when they decide, so it decides on some response.
+    """Make each rule read its arguments now, while their row is known: later a wrong one would end a training run under
+    way. Rules read arguments when they decide, so each decides on a sample response here.
     """
     try:
         check(criterion, "", ANY_RESPONSE)

@@ -36,7 +36,7 @@ _FIXED_CASE = ("start", "end", "postscript", "label", "nth_start")  # their word
 _PAIRS = [("lowercase", "uppercase"), ("start", "title"), ("end", "postscript"), ("question", "no_questions")]
 _PAIRS += [("quotation", "no_quotes"), *((case, name) for case in ("lowercase", "uppercase") for name in _FIXED_CASE)]
 INCOMPATIBLE = frozenset(frozenset(pair) for pair in _PAIRS)
-# How hard: a range of [0, 1] that sets both the number of constraints and how little room they leave.
+# Difficulty: a part of [0, 1]. It sets the number of constraints and how tight their limits are.
 DIFFICULTY = {"easy": (0.0, 0.35), "medium": (0.3, 0.7), "hard": (0.65, 1.0), "mixed": (0.0, 1.0)}
 MAX_CONSTRAINTS = 7
 WORDS_PER_SENTENCE = 8.5  # what constructed responses have, roughly

@@ -26,7 +26,7 @@ from typing import Any
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
-from rtt_lib.schema import JUDGE, Criterion, RubricPrompt
+from rtt_lib.schema import JUDGE, Criterion, RubricPrompt, chat_text
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
 from rtt_lib.verify.registry import find_rule
@@ -86,7 +86,7 @@ def load(
 ) -> list[Item]:
     """The items of data set `name`: from the hub, or from `origin` (a file, a folder or another hub id).
 
-    `limit`: so many of them, the first or, if `drawn`, at random; the others are not even read, where that can be.
+    `limit`: how many items: the first ones or, if `drawn`, random ones. Where possible, the others are not read at all.
     `seed` draws them, and shuffles the options of GPQA's questions, whose right answer always comes first in the data.
     """
     if name not in SOURCES:
@@ -169,7 +169,8 @@ def _dataset(source: Source, path: Path | None) -> Any:
         )  # fmt: skip
     except RTTError:
         raise
-    except Exception as error:  # the loader and the hub client raise dozens of kinds; all mean the same to the user
+    # the loader and the hub client raise dozens of kinds of errors; all mean the same to the user
+    except Exception as error:
         cause = str(error.__cause__ or error).strip().split("\n")[0]
         raise RTTError(
             f"{path or source.hub_id}: cannot be loaded ({type(error).__name__}: {cause}). Give a local file, or see "
@@ -204,19 +205,18 @@ def _parsed(row: Row, name: str, kind: type, where: str) -> Any:
     return field({name: value}, name, kind, where)
 
 
-def _turns(messages: Any, name: str, where: str) -> list[tuple[str, str]]:
+def _turns(messages: Any, name: str, where: str) -> tuple[tuple[str, str], ...]:
     """(role, text) of a chat."""
     if not isinstance(messages, list) or not messages:
         raise RTTError(f"{where}: field '{name}' must be a non-empty list of messages")
     place = f"{where}: {name}"
-    return [(field(m, "role", str, place), field(m, "content", str, place)) for m in messages]
+    return tuple((field(m, "role", str, place), field(m, "content", str, place)) for m in messages)
 
 
-def _chat(turns: list[tuple[str, str]]) -> str:
-    """A chat as one prompt: a single user message as it is, more turns with their roles."""
-    if len(turns) == 1 and turns[0][0] == "user":
-        return turns[0][1]
-    return "\n\n".join(f"[{role}]\n{text}" for role, text in turns)
+def _prompt(id: str, turns: tuple[tuple[str, str], ...], criteria: Iterable[Criterion], source: str) -> RubricPrompt:
+    """A chat; a single user message needs no other form than its text."""
+    text = chat_text([{"role": role, "content": content} for role, content in turns])
+    return RubricPrompt(id, text, tuple(criteria), source=source, messages=() if text == turns[0][1] else turns)
 
 
 # ----------------------------------------------------------------------------------------------------- rubric prompts
@@ -234,8 +234,9 @@ def _hir(row: Row, where: str, rng: random.Random) -> RubricPrompt:
     truth = _parsed(row, "ground_truth", dict, where)
     criteria = HIR_TYPES[kind](truth, texts, f"{where}: ground_truth")
     prompt = row.get("prompt")
-    text = _chat(_turns(prompt, "prompt", where)) if isinstance(prompt, list) else field(row, "prompt", str, where)
-    return RubricPrompt(_id(row, "id", where), text, tuple(criteria), source=f"hir16k:{kind}")
+    is_chat = isinstance(prompt, list)
+    turns = _turns(prompt, "prompt", where) if is_chat else (("user", field(row, "prompt", str, where)),)
+    return _prompt(_id(row, "id", where), turns, criteria, f"hir16k:{kind}")
 
 
 def _aligned(truth: Row, name: str, texts: list[str], where: str) -> list:
@@ -314,9 +315,7 @@ def _advancedif(row: Row, where: str, rng: random.Random) -> RubricPrompt:
     metadata = _parsed(row, "prompt_metadata", dict, where)
     rubrics = _strings({"rubrics": _parsed(metadata, "rubrics", list, f"{where}: prompt_metadata")}, "rubrics", where)
     kind = field(row, "benchmark_name", str, where)
-    return RubricPrompt(
-        f"advancedif-{_number(where)}", _chat(turns), tuple(map(Criterion, rubrics)), source=f"advancedif:{kind}"
-    )
+    return _prompt(f"advancedif-{_number(where)}", turns, map(Criterion, rubrics), f"advancedif:{kind}")
 
 
 def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
@@ -325,7 +324,7 @@ def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
     if turns[-1][0] != "assistant" or len(turns) < 2:
         raise RTTError(f"{where}: field 'messages' must end with the assistant's reply to a message")
     source = field(row, "source", str, where) if row.get("source") else "tulu3"
-    return Demonstration(RubricPrompt(_id(row, "id", where), _chat(turns[:-1]), (), source=source), turns[-1][1])
+    return Demonstration(_prompt(_id(row, "id", where), turns[:-1], (), source), turns[-1][1])
 
 
 # ---------------------------------------------------------------------------------------------------------- questions

@@ -72,7 +72,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_only(text: str | None) -> list[str]:
-    """The notebooks that --only names; to name none is a mistake, and does not mean all of them."""
+    """The notebooks that --only names. An empty list is an error, it does not mean all notebooks."""
     if text is None:
         return []
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -106,7 +106,7 @@ def command_run(arguments: argparse.Namespace) -> int:
         complain(str(error))
         return 1
     except OSError as error:
-        complain(f"{error.filename or results}: {error.strerror or error}")  # a full disk names no file by itself
+        complain(f"{error.filename or results}: {error.strerror or error}")  # the error of a full disk names no file
         return 1
     print(f"results: {results}\nsite:    {site}")
     return 0
@@ -137,7 +137,7 @@ def command_runs(arguments: argparse.Namespace) -> int:
 
 
 def require_gpu(profile: Profile) -> None:
-    """A profile made for GPUs is not begun where there is none: it would take weeks. Other machines may have more."""
+    """Do not start a profile for GPUs without one: it would take weeks. Further GPUs may be on other machines."""
     if not profile.compute.policy_gpus:
         return
     from rtt_lib.run.doctor import gpu_names

@@ -100,7 +100,7 @@ def _reach(address: str) -> str | None:
 
 
 def within(seconds: float, ask: Callable[[], str | None]) -> str | None:
-    """The answer of `ask`, or that it did not come in time; looking up a name can hang longer than its timeout."""
+    """The answer of `ask`, or a note that it came too late. Looking up a name can hang longer than its timeout."""
     answer: list[str | None] = [f"no answer in {seconds:g} s"]
 
     def work() -> None:
@@ -191,12 +191,12 @@ def diagnose() -> list[Finding]:
 def _safely(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
-    except Exception as error:  # a broken installation raises anything at all, and that is what is to be reported
+    except Exception as error:  # a broken installation may raise any error, and this error is the finding
         return Finding(name, "lacks", f"{type(error).__name__}: {error}".splitlines()[0], "make env")
 
 
 class Present:
-    """The names of the checks that are ok. One that is not among `findings` is made when it is first asked for."""
+    """The names of the checks that are ok. A check that is not among `findings` runs when it is first asked for."""
 
     def __init__(self, findings: Sequence[Finding] = ()) -> None:
         self.states = {finding.name: finding.state for finding in findings}

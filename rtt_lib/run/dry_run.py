@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -12,15 +11,15 @@ from urllib.parse import urlsplit
 
 from rtt_lib import worlds
 from rtt_lib.profile import Profile
-from rtt_lib.run import doctor
+from rtt_lib.run import doctor, memory
 from rtt_lib.run.pipeline import Step
+from rtt_lib.run.sizes import billions_of
 from rtt_lib.studies.execute import GPUS_PER_MACHINE, command_line
 from rtt_lib.studies.plan import plan
 
 BYTES_PER_WEIGHT = 2  # bf16, as hubs have it
 OWN_BYTES = 4  # policies are trained and saved in float32
 IN_CHECKPOINT = 3  # weights and Adam's two moments
-OWN_WEIGHTS = {"micro": 0.0005, "smollm2-135m": 0.135}  # billions, of models whose names do not say so
 
 
 def describe(
@@ -74,7 +73,7 @@ def launch_commands(
 
 
 def _as_typed(profile: Profile, typed: str | None) -> Profile:
-    """For commands to copy: the name of a profile that was given as a path is in no folder of profiles."""
+    """The profile under the name for printed commands: its path, if a path was given, since no folder lists it."""
     return replace(profile, name=typed or profile.name)
 
 
@@ -82,12 +81,6 @@ def _judge_command(model: str, gpus: int, url: str | None) -> str:
     port = urlsplit(url or "").port or 8000
     copies = f" --data-parallel-size {gpus // GPUS_PER_MACHINE}" if gpus > GPUS_PER_MACHINE else ""
     return f"vllm serve {model} --tensor-parallel-size {min(GPUS_PER_MACHINE, gpus)}{copies} --port {port}"
-
-
-def weights(model: str) -> float | None:
-    """Billions of weights as the model's name states them; None where it does not."""
-    found = re.search(r"(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", model)
-    return OWN_WEIGHTS.get(model, float(found.group(1)) if found else None)
 
 
 def models(profile: Profile) -> list[str]:
@@ -98,7 +91,7 @@ def models(profile: Profile) -> list[str]:
 
 
 def _size(model: str) -> str:
-    billions = weights(model)
+    billions = billions_of(model)
     return "" if billions is None or billions < 0.01 else f" ({billions * BYTES_PER_WEIGHT:.1f} GB)"
 
 
@@ -111,7 +104,7 @@ def _data_line(profile: Profile) -> str:
 
 
 def arms_trained(profile: Profile) -> int:
-    """Training runs of all experiments, those that several share once; the base policy is only examined."""
+    """The training runs of all experiments, each once. The base policy is evaluated but not trained."""
     runs = {
         (world, arm, seed)
         for experiment in profile.experiments.values()
@@ -124,7 +117,7 @@ def arms_trained(profile: Profile) -> int:
 
 def disk_needed(profile: Profile) -> float:
     """GB: the models, one resumable checkpoint, and the final weights of each trained arm."""
-    policy, discriminator = (weights(model) or 0 for model in (profile.policy.model, profile.discriminator.model))
+    policy, discriminator = (billions_of(model) or 0 for model in (profile.policy.model, profile.discriminator.model))
     downloads = BYTES_PER_WEIGHT * (policy + discriminator)
     return downloads + OWN_BYTES * policy * (IN_CHECKPOINT + arms_trained(profile))
 
@@ -134,19 +127,10 @@ def machine(profile: Profile) -> list[str]:
     gpus = f"GPUs: {compute.policy_gpus} for the policy, {compute.judge_gpus} for the judge"
     return [
         gpus if compute.policy_gpus else "GPUs: none needed",
-        *_memory(profile),
+        *memory.lines(profile),
         f"disk: {max(1, round(disk_needed(profile)))} GB",
         f"runs: {arms_trained(profile)} trainings of {profile.rl.steps} steps",
     ]
-
-
-def _memory(profile: Profile) -> list[str]:
-    """On each GPU, where every process holds all of it: weights, gradients and Adam's two moments in float32."""
-    billions = weights(profile.policy.model)
-    if not profile.compute.policy_gpus or billions is None or profile.policy.lora_rank:
-        return []
-    needed = 4 * OWN_BYTES * billions
-    return [f"memory: {needed:.0f} GB on each GPU for training, activations and vLLM not counted"]
 
 
 def missing(profile: Profile, typed: str | None = None) -> list[str]:
@@ -159,7 +143,7 @@ def missing(profile: Profile, typed: str | None = None) -> list[str]:
 
 
 def _missing_discriminators(profile: Profile, typed: str | None) -> list[str]:
-    """Those that RL needs and nobody ships: a profile on text does not train them itself."""
+    """The discriminators that RL needs and that are not there. A profile on text does not train them itself."""
     if not worlds.family(profile).TRAINED_BY_A_PERSON:
         return []
     from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one, weight_files

@@ -64,7 +64,7 @@ def select(notebooks: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]
 
 
 def forced(selected: Sequence[Notebook], only: Sequence[str]) -> list[Notebook]:
-    """What --force redoes: the notebooks named, not those that they need; all of them where none is named."""
+    """The notebooks that --force runs again: those that are named, without those they need; all if none is named."""
     return [notebook for notebook in selected if not only or notebook.number in only or notebook.stem in only]
 
 
@@ -77,7 +77,7 @@ def fingerprint(notebook: Notebook, inputs: dict[str, str], state: State) -> str
 def inputs_of(profile: Profile, records: Path | None = None) -> dict[str, str]:
     """Digests of what every notebook depends on. records: the published runs, where only these are read."""
     found = {"profile": profile_digest(profile), "library": tree_digest(LIBRARY)}
-    if profile.evaluation.benchmarks:  # their files are named by the environment, and may come or change later
+    if profile.evaluation.benchmarks:  # the environment names their files, which may appear or change later
         found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
     if given := worlds.family(profile).given_files(profile):
         found["given"] = digest([file_digest(path) for path in given])
@@ -87,7 +87,7 @@ def inputs_of(profile: Profile, records: Path | None = None) -> dict[str, str]:
 
 
 def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:
-    """What would run and why, as things stand; a notebook downstream of one that runs may turn out unchanged."""
+    """What would run now, and why. A notebook that reads from one of these may turn out not to need a run."""
     state, inputs = State(results), inputs_of(profile)
     steps: list[Step] = []
     for notebook in notebooks:
@@ -178,7 +178,7 @@ def _site(results: Path) -> Path:
 
 
 def check_place(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> None:
-    """A results folder must not be where the source notebooks are, nor hold what another profile left."""
+    """Refuse a results folder that holds the source notebooks or the results of another profile."""
     if (results / "notebooks").resolve() in (Path(notebooks_dir).resolve(), NOTEBOOKS.resolve()):
         raise RTTError(
             f"{results}: the executed notebooks would overwrite their sources in {results / 'notebooks'}: "
@@ -377,7 +377,7 @@ def small_image(png: str) -> str:
 
 
 def _save_executed(partial: Path, target: Path) -> None:
-    """Move an executed notebook to its place without what differs from one run to the next."""
+    """Move an executed notebook to its place, and drop what differs between two equal runs."""
     content = files.read_json(partial)
     content["metadata"].pop("papermill", None)
     for cell in content["cells"]:

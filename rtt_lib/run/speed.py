@@ -104,7 +104,7 @@ def credit(
 
 
 def memory(scheme: str, responses: int, tokens: int) -> None:
-    """In a process of its own: how far the peak rises above the input during one call, in units of the input."""
+    """Measured in a process of its own: by how much one call raises the memory peak, in units of the input's size."""
     batch = random_batch(responses, tokens)
     token_advantage(*(x[:GROUP, ..., :8] if x.dim() > 2 else x[:GROUP, :8] for x in batch), GROUP, scheme)
     before = _peak()

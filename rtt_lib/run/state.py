@@ -21,7 +21,7 @@ OWN_FILES = {
     *("state", "notebooks", "site", "index.html", "manifest.json", "profile.yaml", "timings.csv"),
     *("runs.jsonl.gz", "curves.csv.xz"),
 }
-# Drawn anew whenever a notebook runs, so one that was not rewritten is stale.
+# A notebook writes all of these whenever it runs. One that it did not write again is out of date.
 DRAWN = ("tables/", "figures/")
 # What a run can resume from.
 RESUMABLE = re.compile(r"checkpoint-.*|attempt")
@@ -73,9 +73,9 @@ def _read_notebook(path: Path) -> dict:
     try:
         if content.get("nbformat") != 4:
             raise ValueError("not of format 4")
-        with warnings.catch_warnings(action="ignore"):  # an id twice or none at all: mended in the copy
+        with warnings.catch_warnings(action="ignore"):  # the copy gets new ids where one is missing or used twice
             nbformat.validate(deepcopy(content))
-    except Exception as error:  # over what is far from a notebook the validator itself stumbles, in any way
+    except Exception as error:  # on a file that is no notebook the validator may fail with any error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         match list(getattr(error, "relative_path", ())):
             case ["cells", number, *_]:
@@ -147,7 +147,7 @@ class State:
         return self.folder / f"{stem}.started.json"
 
     def _begun(self, stem: str) -> dict | None:
-        """What was there when an attempt began that has not finished."""
+        """The files that were there when the unfinished attempt began."""
         return _read_record(self._before_path(stem), {"fingerprint": str, "files": dict})
 
     def start(self, stem: str, fingerprint: str) -> None:
@@ -160,7 +160,7 @@ class State:
         """Record what the notebook wrote since its start, and remove its tables and figures that it no longer makes."""
         now = snapshot(self.results)
         others = self._others(stem)
-        # A file of another notebook is taken over only if this attempt rewrote it after that one had finished.
+        # A file of another notebook counts as this one's only if this attempt wrote it after the other had finished.
         written = [n for n in self._written(stem, now) if file_digest(self.results / n) != others.get(n)]
         names = sorted({*written, *self._reused(stem, now), *always})
         outputs = {name: file_digest(self.results / name) for name in names}
@@ -171,9 +171,9 @@ class State:
         self._before_path(stem).unlink()
 
     def clear_unrecorded(self) -> None:
-        """Results that came without records, as in a clone: nobody knows which tables are still made, so all go.
+        """Remove results without records, as a clone has them: it is not known which tables are still made.
 
-        Runs, responses and discriminators stay: they are looked at before they are used.
+        Runs, responses and discriminators stay, since they are checked before they are used.
         """
         ours = (self.results / "profile.yaml").is_file() and any(self.results.glob("notebooks/[0-9][0-9]_*.ipynb"))
         if ours and not any(self.folder.glob("*.json")):
@@ -192,7 +192,7 @@ class State:
         self._before_path(stem).unlink(missing_ok=True)
 
     def _left_by_an_attempt(self, stem: str) -> list[str]:
-        """What was written since an attempt began that did not finish, but for what finished notebooks wrote."""
+        """The files written since an unfinished attempt began, without those of finished notebooks."""
         if not self._begun(stem):
             return []
         others = self._others(stem)
@@ -219,7 +219,7 @@ class State:
                 write_json(path, record | {"outputs": kept})
 
     def _reused(self, stem: str, now: dict[str, Stamp]) -> list[str]:
-        """Runs and models of an earlier finish that this one found good and left as they were."""
+        """Runs and models that an earlier run of the notebook made and this one used unchanged."""
         record = self.record_of(stem) or {"outputs": {}}
         return [name for name in record["outputs"] if name in now and not name.startswith(DRAWN)]
 
@@ -240,7 +240,7 @@ def _read_record(path: Path, keys: dict[str, type]) -> dict | None:
 
 
 def snapshot(results: Path) -> dict[str, Stamp]:
-    """Size and time of every file that notebooks wrote, without what passes."""
+    """Size and time of every file that notebooks wrote, without temporary files."""
     found = {}
     for path in results.rglob("*"):
         parts = path.relative_to(results).parts

@@ -1,4 +1,4 @@
-"""Runs are done: trained and evaluated once, whichever profile asks for them.
+"""Doing runs: each is trained and evaluated once, whichever profile asks for it.
 
     runs/<fingerprint>/policy/, log.csv, made.json              the trained policy, one row per rollout step
     runs/<fingerprint>/attempt/                                 checkpoints, until it is trained
@@ -47,12 +47,13 @@ from rtt_lib.worlds import family
 
 MODULE = "rtt_lib.studies.execute"
 GPUS_PER_MACHINE = 8
+FSDP2 = REPOSITORY / "params" / "accelerate" / "fsdp2.yaml"
 
 
 def run_all(specs: Sequence[RunSpec], results: Path, workers: int) -> Iterator[RunSpec]:
     """Run what is not done yet on `workers` processes and yield each spec as it is finished.
 
-    Where only the records of a profile are to be read, those that are recorded are yielded and nothing is trained.
+    If only a profile's records are to be read, yield the runs that are recorded and train nothing.
     """
     if records.only_records():
         recorded = records.recorded(results)
@@ -97,7 +98,7 @@ def is_done(spec: RunSpec) -> bool:
 
 
 def run(spec: RunSpec) -> None:
-    """Train and evaluate unless that is done; another process that is at it is waited for."""
+    """Train and evaluate, unless that is done. If another process is doing it, wait for it."""
     with store.locked(spec.folder):
         if is_done(spec):
             return
@@ -156,11 +157,12 @@ def evaluate(spec: RunSpec) -> None:
 
 
 def launcher(profile: Profile) -> list[str]:
-    """What runs a module of ours: Python, or one process per GPU by accelerate."""
+    """What runs a module of ours: Python, or one process per GPU by accelerate, weights spread over several (FSDP2)."""
     gpus = profile.compute.policy_gpus
     if not gpus:
         return ["python"]
-    words = ["accelerate", "launch", "--num_processes", str(gpus)]
+    words = ["accelerate", "launch", *(["--config_file", str(FSDP2)] if gpus > 1 else [])]
+    words += ["--num_processes", str(gpus)]
     if gpus > GPUS_PER_MACHINE:  # started once on every machine
         words += ["--num_machines", str(-(-gpus // GPUS_PER_MACHINE)), "--machine_rank", "$MACHINE_RANK"]
         words += ["--main_process_ip", "$MAIN_IP", "--main_process_port", "29500"]
@@ -228,7 +230,7 @@ def _run_here(options: argparse.Namespace, words: Sequence[str]) -> None:
 
 
 def _go_on_to_evaluation(words: Sequence[str]) -> None:
-    """Become the evaluating process: one of several, with nothing of the training left in memory."""
+    """Replace this process by the one that evaluates, so that nothing of the training stays in memory."""
     main_process = PartialState().is_main_process
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -12,7 +12,8 @@ from rtt_lib.worlds import world_names
 
 
 def plan(profile: Profile, experiments: Sequence[str] | None = None) -> list[RunSpec]:
-    """The runs that the named experiments need (all of them: None), each once; those a profile lacks are left out."""
+    """Every run that the named experiments need, once (None: all experiments). A name the profile lacks is passed
+    over."""
     specs: dict[Path, RunSpec] = {}
     for name in profile.experiments if experiments is None else experiments:
         if name not in profile.experiments:

@@ -46,7 +46,7 @@ class RunSpec:
 
     @cached_property
     def training_fingerprint(self) -> str:
-        """Of the trained policy: an evaluation of other size does not train it again."""
+        """A fingerprint of the trained policy, so that another evaluation does not train it again."""
         code = [*self.home.code, *([METHODS[self.arm.trainer]] if self.trained else [])]
         return short(
             {
@@ -61,7 +61,7 @@ class RunSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the evaluated policy."""
+        """A fingerprint of the evaluated policy."""
         return short({"policy": self.training_fingerprint, "evaluation": self.home.evaluation_inputs()})
 
     @property

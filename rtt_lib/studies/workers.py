@@ -1,4 +1,4 @@
-"""Processes that train, on a share of the cores each; none outlives the process that started it."""
+"""Processes that train, each on a share of the cores. They end with the process that started them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from rtt_lib.errors import RTTError
 from rtt_lib.machine import cores
 
-PARENT = "RTT_PARENT"  # the process without which a run that it started must end
+PARENT = "RTT_PARENT"  # the process that started this run; the run ends with it
 # Large pages for large tensors: training of a language model is a fifth faster with them.
 PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
@@ -25,7 +25,7 @@ def worker_pool(workers: int, threads: int | None = None, reuse: bool = True) ->
     """`workers` processes of `threads` threads each (None: the cores shared out).
 
     reuse: False gives every job a fresh process, with nothing of the last one in memory.
-    Where one job fails, those that run are brought to their end, and none is begun.
+    If one job fails, those under way still finish, and no new one starts.
     """
     share = threads or max(1, cores() // workers)
     with _environment({**PAGES, "OMP_NUM_THREADS": str(share), "MKL_NUM_THREADS": str(share)}):
@@ -71,7 +71,7 @@ def _begin_worker(threads: int) -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process when `parent` is gone: the next attempt would write into the same folder."""
+    """End this process when `parent` is gone, since the next attempt will write into the same folder."""
 
     def watch() -> None:
         while True:

@@ -37,7 +37,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRST"
 LONGEST = 1000  # characters of a mathematical answer; a longer one is a text
 CHILD = Path(__file__).with_name("answers_child.py")
 SECONDS, MEGABYTES = 10, 4096  # of CPU time for one comparison, and of memory for the process that compares
-START, PATIENCE = 120, 120  # seconds of wall time until it is given up: the machine may be busy
+START, PATIENCE = 120, 120  # seconds of wall time until a comparison is given up; many, since the machine may be busy
 
 Args = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def choice_answer(args: Args, prompt: str, response: str) -> Verdict:
 
 
 def has_right_answer(prompt: RubricPrompt) -> bool:
-    """Is it a question, and no prompt with constraints?"""
+    """Is it a question with one right answer, and not a prompt with constraints?"""
     return any(criterion.verifier.startswith("answer:") for criterion in prompt.criteria)
 
 
@@ -220,7 +220,7 @@ SURELY = r"(?i:[\s,]{0,3}(?:most\s)?(?:therefore|thus|clearly|simply|likely|prob
 RIGHT = r"\sis\s(?:the\s)?(?:most\slikely\s)?(?:correct|right|best|answer)\b"
 DENIED = re.compile(NOT)
 CLAUSE = re.compile(r"[.,;:!?\n]")
-SHORT = 40  # characters of a line that holds a letter and its dress
+SHORT = 40  # characters of the longest line that may hold a letter with its marks
 
 
 def stated_letter(response: str, options: int) -> str | None:

@@ -45,7 +45,7 @@ def main() -> None:
             found, reason = None, "comparing the answers took too much memory"
         except RecursionError:
             found, reason = None, "the answers are nested too deeply to be compared"
-        except Exception:  # of the right answer: nothing can be held against it
+        except Exception:  # the right answer cannot be read, so nothing can be compared with it
             found, reason = None, "the right answer cannot be read as mathematics"
         signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps([found, reason]), file=answers, flush=True)

@@ -205,7 +205,7 @@ def number_sentences(args, prompt, response) -> Verdict:
 
 @instruction("length_constraints:number_paragraphs", "global")
 def number_paragraphs(args, prompt, response) -> Verdict:
-    """Paragraphs are what lies between `***`; an empty one is overlooked at either end only."""
+    """Paragraphs are the texts between `***`. An empty one is ignored at the start and at the end, but not between."""
     asked = count_arg(args, "num_paragraphs")
     dividers = match_spans(r"\s?\*\*\*\s?", response)
     edges = [0, *(edge for span in dividers for edge in span), len(response)]
@@ -217,7 +217,8 @@ def number_paragraphs(args, prompt, response) -> Verdict:
 
 @instruction("length_constraints:nth_paragraph_first_word", "global")
 def nth_paragraph_first_word(args, prompt, response) -> Verdict:
-    """Exactly so many paragraphs (empty ones do not count, yet keep their number), the nth opening with a word."""
+    """Exactly so many paragraphs, the nth of which begins with a word. Empty ones are not counted but keep their
+    number."""
     asked, nth = count_arg(args, "num_paragraphs"), count_arg(args, "nth_paragraph", least=1)
     if nth > asked:
         raise RTTError(f"argument 'nth_paragraph' is {nth}, more than 'num_paragraphs' ({asked})")

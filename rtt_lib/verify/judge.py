@@ -79,7 +79,7 @@ def fit_response(fits: Callable[[str], bool], response: str) -> str | None:
 
 
 def parse_answer(text: str) -> bool | None:
-    """YES or NO alone, in any case and dress (`**Yes.**`), after what a reasoning model thought aloud; else None."""
+    """YES or NO alone, in any case and with any marks (`**Yes.**`), after what a model thought aloud; else None."""
     match = ANSWER.fullmatch(THINKING.sub("", text, count=1))
     return None if match is None else match[1].upper() == "YES"
 

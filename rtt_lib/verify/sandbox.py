@@ -57,7 +57,7 @@ Job = tuple[Mapping[str, Any], str, str]  # args, prompt, response
 
 
 def child_environment() -> dict[str, str]:
-    """Nothing of ours, except where a Python finds its own shared library."""
+    """An empty environment, but for the variable by which a Python finds its own shared library."""
     library_path = os.environ.get("LD_LIBRARY_PATH")
     return {"PYTHONHASHSEED": "0"} | ({"LD_LIBRARY_PATH": library_path} if library_path else {})
 
@@ -112,7 +112,7 @@ class Worker:
 
 @functools.cache
 def isolation() -> list[str]:
-    """The walls that stand on this system, found by trying them: seccomp and, on top of it, namespaces, landlock.
+    """The protections that work on this system, found by trying them: seccomp and, on top of it, namespaces, landlock.
 
     Empty where seccomp cannot be had: then no checker is run.
     """

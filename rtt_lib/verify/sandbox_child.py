@@ -163,7 +163,8 @@ def seccomp_holds(program: bytes) -> bool:
 
 
 def isolate_server() -> list[str]:
-    """Give up what the server itself does not need; the names of the walls that stand, none without seccomp."""
+    """Give up what the server itself does not need. Returns the names of the protections that work, none without
+    seccomp."""
     # The probe comes before Landlock, which would deny it as well.
     if platform.machine() not in ARCHITECTURES or not seccomp_holds(seccomp_program()):
         return []
@@ -308,7 +309,7 @@ def serve_one(request: dict, program: bytes, devnull: int) -> dict:
 
 
 def main() -> None:
-    """Preload, isolate, say which walls stand, then serve until standard input ends."""
+    """Preload, isolate, say which protections work, then serve until standard input ends."""
     for name in PRELOAD.split():
         with contextlib.suppress(ImportError):  # a Python built without zlib or expat is still a Python
             importlib.import_module(name)

@@ -29,7 +29,7 @@ from rtt_lib.relevance.base import RelevanceSource
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.batch import Verifier
 
-# (holds, the dotted key of the profile, what is wrong): an error that names the key's place where it does not hold
+# (holds, dotted key of the profile, what is wrong): if it does not hold, an error that names the key's place
 Require = Callable[[bool, str, str], None]
 
 
@@ -64,10 +64,10 @@ class World(Protocol):
     # --- what decides a run, beside its arm, its seed and `profile.rl` ---
 
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
-        """Of the trained policy; `discriminator`: the kind that its arm reads."""
+        """What decides the trained policy. `discriminator`: the kind that its arm reads."""
 
     def evaluation_inputs(self) -> dict[str, Any]:
-        """Of its evaluation."""
+        """What decides its evaluation."""
 
     def lacking(self, record: Mapping[str, Any]) -> bool:
         """Can an evaluation now be completed that had to leave something out?"""
@@ -75,7 +75,7 @@ class World(Protocol):
     # --- the policy and what it learns from ---
 
     def base(self, seed: str) -> str | Path:
-        """The base policy of a seed, a folder or a model's name; made now where it is made on the spot."""
+        """The base policy of a seed: a folder or a model's name. A world that makes its own makes it now."""
 
     def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The base policy, ready to be trained."""

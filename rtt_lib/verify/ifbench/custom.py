@@ -166,7 +166,8 @@ def csv_special_character(args: Args, prompt: str, response: str) -> Verdict:
 
 
 def _quotes_something_special(cell: str) -> bool:
-    """A cell that begins with a quote and has, before the last quote of its first line, a mark that is no word's."""
+    """A cell that begins with a quote and has, before the last quote of its first line, a mark that belongs to no
+    word."""
     line = cell.split("\n", 1)[0]
     return line.startswith('"') and re.search(r"[^\w\s]", line[1 : max(line.rfind('"'), 1)]) is not None
 

@@ -107,10 +107,9 @@ def line_indent(args: Args, prompt: str, response: str) -> Verdict:
 
 
 def _kept_lines(lines: list[str]) -> list[str]:
-    """The lines the official loop leaves: it deletes blank lines from the list it walks through.
-
-    Each deletion makes it miss the next line, and it deletes the first line equal to the blank one it stands on,
-    which may be one it missed. Done here in one pass, by the places of the equal blank lines met so far.
+    """The lines that the official loop keeps. It deletes blank lines from the list that it walks through. Each deletion
+    makes it skip the next line, and it deletes the first line that equals the current blank one, which may be a line
+    that it skipped before. We do this in one pass, with the places of the equal blank lines seen so far.
     """
     met, deleted, place = defaultdict(deque), set(), 0
     while place < len(lines):

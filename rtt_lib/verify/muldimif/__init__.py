@@ -1,8 +1,8 @@
 """MulDimIF's 12 constraint categories, checked by rule as the benchmark checks them.
 
-A constraint is text. Each room of this package reads the text into a small rule (`parse`) and holds a response
-against that rule (`check`). The benchmark's own parser understands only some wordings: what it does not understand,
-its verdict hardly depends on the response. Verdicts here are the benchmark's, its slips included ("official" marks
+A constraint is text. Each module of this package reads the text into a small rule (`parse`) and compares a response
+with that rule (`check`). The benchmark's own parser understands only some wordings. For the others its verdict hardly
+depends on the response. Verdicts here are the benchmark's, its slips included ("official" marks
 them in the comments); `parsed` says whether a rule stands behind a verdict, and so which ones to leave undecided.
 Wordings that no item of the benchmark uses are left out.
 """

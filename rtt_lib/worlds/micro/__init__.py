@@ -19,7 +19,7 @@ COUNTS_PROMPTS = False  # data.train_prompts has no effect
 CONSTRUCTED = ("micro",)  # rules write responses to its prompts
 TRAINED_BY_A_PERSON = False  # its discriminators, and not by notebook 03
 EQUAL_RUBRICS = True  # every rubric has the same number of criteria
-# What nothing reads here.
+# Values of a profile that have no effect here.
 UNREAD = {
     "data.train_prompts": "a run trains on rl.steps x rl.prompts_per_step prompts",
     "policy.lora_rank": "all weights of the micro policy are trained",
@@ -42,7 +42,7 @@ def check(profile: Profile, require: Require) -> None:
         "evaluation.prompts",
         "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
     )
-    # A resolved profile names every key, so only what differs from its default was meant to have an effect.
+    # A resolved profile names every key. So only a value other than its default counts as set by a person.
     default = Profile("", "", Data("micro"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
     for dotted, instead in UNREAD.items():
         as_default = value_of(profile, dotted) == value_of(default, dotted)

@@ -32,7 +32,7 @@ def minimal_modification(
 
 
 def _edit(tokens: list[str], criterion: Criterion, rng: random.Random) -> str:
-    """A random one-token edit; the criterion's own word and the comma are likely, being what decides it."""
+    """A random one-token edit. The criterion's own word and the comma are likely, since they decide it."""
     place = rng.choice((0, len(tokens) - 1, rng.randrange(len(tokens))))
     token = rng.choice((criterion.args.get("word", COMMA), COMMA, rng.choice(WORDS)))
     match rng.choice(("replace", "insert", "delete")):

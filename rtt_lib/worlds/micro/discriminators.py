@@ -33,8 +33,8 @@ WORLDS = ("M", "U")  # together they have every family, and short and long respo
 BACKBONE_WORLD, BACKBONE_BASE = "L", "A"  # this base policy is there anyway: every profile trains from it
 HELD_OUT = ("include", "exactly")  # one local family and one global one
 ANNOTATORS = {"taxonomy": taxonomy, "greedy": greedy}
-# Length goes with family here, so that batches of one length hold few families: from some base policies the
-# training then settles where include and exclude are never marked.
+# Here the length depends on the family, so a batch of one length holds few families. From some base policies the
+# training then never learns to mark include and exclude.
 OPTIONS = {"disable_tqdm": True, "train_sampling_strategy": "random"}
 
 

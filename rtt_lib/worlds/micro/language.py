@@ -31,7 +31,8 @@ class Dials:
     """What makes one micro world.
 
     families:  what prompts ask for; five (or all, if fewer) of different families a prompt
-    honour:    probability that the text the base policy is pretrained on honours a constraint: the sparsity dial
+    honour: probability that a text of the base policy's pretraining honours a constraint; a low one makes rewards
+    sparse
     lengths:   ranges of words of the base language's sentences, one drawn per sentence
     """
 

@@ -73,7 +73,7 @@ def corpus(
     shares: Mapping[str, float] = TEST_SHARES,
     longest: int | None = None,
 ) -> list[LabelledExample]:
-    """`n` examples from about as many prompts as keep a prompt's share small; `longest` characters a response."""
+    """`n` examples from so many prompts that each gives only a few; responses of at most `longest` characters."""
     composed = compose(default_tasks(), max(60, n // 2), seed=seed, max_constraints=4, families=families)
     examples = build_examples(composed, seed, annotator)
     return mixed([e for e in examples if longest is None or len(e.response) <= longest], n, seed, shares)
@@ -102,9 +102,9 @@ def split_off(rows: Sequence[tuple[str, LabelledExample]]) -> tuple[list[Labelle
 
 
 def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExample], longest: int) -> dict:
-    """Agreement with the file's own labels on prompts held out, by where they are and by how a response was made.
-
-    Examples of more than `longest` tokens are left out: training cuts them, so D has never seen such places.
+    """Agreement with the file's own labels on held-out prompts, by where the relevant tokens are and by how a response
+    was made. Examples of more than `longest` tokens are left out: training cuts them, so D has never seen such
+    positions.
     """
     encoder = discriminator.encoder
     lengths = [

@@ -95,8 +95,7 @@ def _held_out(examined: Examination, verifier: Verifier) -> dict[str, Any]:
 def grade(prompts: Sequence[RubricPrompt], rows: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
     """Shares in [0, 1]: responses that satisfy all constraints, constraints satisfied, and those of each family.
 
-    Of constraints the known verdicts are counted, of responses those without an unknown verdict; `unknown` and
-    `responses_unknown` are how many are left out.
+    Unknown verdicts are left out, and so are responses that have one; `unknown` and `responses_unknown` count them.
     Of questions with one right answer: the accuracy, and the share of responses that state no answer, which are wrong.
     """
     asked = {prompt.id: prompt for prompt in prompts}

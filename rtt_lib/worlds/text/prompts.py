@@ -86,13 +86,14 @@ def training_prompts(
 
 
 def fits(prompt: RubricPrompt, most: int, tokenizer: PreTrainedTokenizerBase) -> bool:
-    return len(prompt_ids(prompt.prompt, tokenizer)) <= most
+    return len(prompt_ids(prompt, tokenizer)) <= most
 
 
 def prompt_pool(profile: Profile) -> list[RubricPrompt]:
-    """What there is to train on; of others' prompts it is said what they share with the benchmarks, and all are kept.
+    """The prompts to train on. For prompts of other people's data a message says what they share with the benchmarks;
+    all are kept.
 
-    Data sets made after a benchmark share its wordings throughout, which a comparison cannot tell from its tasks.
+    A data set made after a benchmark shares its wordings everywhere, and a comparison cannot tell these from its tasks.
     """
     data = profile.data
     if data.source == "composed":
@@ -105,7 +106,7 @@ def prompt_pool(profile: Profile) -> list[RubricPrompt]:
 
 
 def check_that_criteria_can_be_withheld(prompts: Sequence[RubricPrompt]) -> None:
-    """A prompt that does not state a criterion is the same without it: every token's contrast, and credit, is zero."""
+    """Refuse a prompt that does not state its criteria: it is the same without them, so all credit would be zero."""
     distinct = {prompt.id: prompt for prompt in prompts}.values()
     stated = [criterion.text in prompt.prompt for prompt in distinct for criterion in prompt.criteria]
     if not any(stated):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.bench.benchmarks import benchmark_files, prompts_of
@@ -40,8 +41,7 @@ log = logging.getLogger(__name__)
 
 # On responses by rule SFT and DPO see as many prompts as RL, once, at usual rates for all weights of small models.
 LEARNING_RATES = {"sft": 1e-5, "dpo": 1e-6}
-# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds. (Not tried on
-# several GPUs, where DPO's other processes wait for the first to make the policy's own responses.)
+# On a strong LLM's they are trained as in the paper (App. B): 256 responses an update, both kinds.
 AS_THE_PAPER = {
     "num_train_epochs": 4,
     "learning_rate": 1e-6,
@@ -72,7 +72,7 @@ class TextWorld:
     # --- what decides a run ---
 
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
-        """Files by their content, models by their weights: a name can stand for another one tomorrow."""
+        """Files by their content and models by their weights, since a name can stand for another one tomorrow."""
         profile, data = self.profile, asdict(self.profile.data)
         for key in ("path", "responses"):
             if data[key] and Path(data[key]).is_file():
@@ -159,11 +159,12 @@ class TextWorld:
         rl, profile = self.profile.rl, self.profile
         distinct = list({prompt.id: prompt for prompt in prompts}.values())
         settings = Evaluation((), None, 1, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, number)
-        with PartialState().main_process_first():  # the others find the file
-            path = generate(
-                distinct, profile.policy.model, settings, folder / "own.jsonl", backend(profile), precision()
-            )
-        own = {row["id"]: row["response"] for _, row in read_jsonl(path)}
+        state, rows = PartialState(), []
+        if mine := distinct[state.process_index :: state.num_processes]:
+            out = folder / f"own_{state.process_index}.jsonl"
+            path = generate(mine, profile.policy.model, settings, out, backend(profile), precision())
+            rows = [row for _, row in read_jsonl(path)]
+        own = {row["id"]: row["response"] for row in gather_object(rows)}
         return [own[prompt.id] for prompt in prompts]
 
     # --- how it is trained here ---
@@ -216,7 +217,7 @@ def _can_be_had(benchmark: str, profile: Profile) -> bool:
 
 
 def passes(responses: int, tokens: int, being: str) -> tuple[int, int]:
-    """How many of an optimizer step's `responses` (of so many tokens each) one process passes at once, how often."""
+    """(n, times): one process computes n of an optimizer step's `responses`, of so many tokens each, so many times."""
     processes = PartialState().num_processes
     if responses % processes:
         raise RTTError(f"{responses} responses per optimizer step ({being}) do not divide into {processes} processes")

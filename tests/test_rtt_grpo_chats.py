@@ -1,4 +1,4 @@
-"""Tools and environments: TRL's own tool loop around a toy model, and rollouts with tokens of an environment."""
+"""Chats: TRL's own tool loop around a toy model, tokens of an environment, conversations of several turns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from rtt_lib.worlds.micro.training import ON_CPU
 from test_rtt_grpo import GROUP, byte_tokenizer, rollouts, train, varied
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
 
-from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer
+from rtt_lib.bench.generate import prompt_ids
+from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.relevance.sources import Random
 from rtt_lib.relevance.spans import own_offsets
+from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.worlds.micro.world import ON_CPU
 
 CALL = '<tool_call>\n{"name": "look_up", "arguments": {"word": "milk"}}\n</tool_call>'
 CRITERIA = ["Say milk.", "Use no exclamation mark."]
@@ -33,13 +35,31 @@ def look_up(word: str) -> str:
     return f"{word}!!! White! Wet! Good!"
 
 
-def chat_tokenizer():
+class Encyclopedia:
+    """An environment: it opens each episode with a sentence and offers the tool as a method."""
+
+    def reset(self, **row) -> str:
+        return " You may look words up."
+
+    def look_up(self, word: str) -> str:
+        """
+        Look a word up.
+
+        Args:
+            word: The word.
+
+        Returns:
+            What it means.
+        """
+        return look_up(word)
+
+
+def chat_tokenizer(template: str = "qwen3_instruct_2507"):
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens(
         {"eos_token": "<|im_end|>", "pad_token": "<pad>", "additional_special_tokens": ["<|im_start|>"]}
     )
-    template = resources.files("trl").joinpath("chat_templates/qwen3_instruct_2507.jinja")
-    tokenizer.chat_template = template.read_text()
+    tokenizer.chat_template = resources.files("trl").joinpath(f"chat_templates/{template}.jinja").read_text()
     return tokenizer
 
 
@@ -63,20 +83,22 @@ class Scripted(LlamaForCausalLM):
         return f"A dog does not{'!' * (n % 2)} {'wo' * n}f."
 
 
-def tool_trainer(folder: Path, cls=RTTGRPOTrainer, **changes) -> RTTGRPOTrainer:
-    tokenizer = chat_tokenizer()
+def toy_model(tokenizer, cls=LlamaForCausalLM):
     torch.manual_seed(0)
-    model = Scripted(
-        LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=2048,
-        )
-    )  # fmt: skip
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return cls(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **size))
+
+
+def tool_trainer(folder: Path, cls=RTTGRPOTrainer, kind: str = "tools", **changes) -> RTTGRPOTrainer:
+    tokenizer = chat_tokenizer()
+    model = toy_model(tokenizer, Scripted)
     model.tokenizer = tokenizer
     seen: list[str] = []
+    asked: set[str] = set()
 
     def verifier(prompts, responses, rubrics):
         seen.extend(responses)
+        asked.update(prompts)
         return [["milk" in text, "!" not in text] for text in responses]
 
     data = [
@@ -90,10 +112,10 @@ def tool_trainer(folder: Path, cls=RTTGRPOTrainer, **changes) -> RTTGRPOTrainer:
     )  # fmt: skip
     trainer = cls(
         model, verifier, Random(), args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer,
-        tools=[look_up],
+        **({"tools": [look_up]} if kind == "tools" else {"environment_factory": Encyclopedia}),
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    trainer.seen = seen
+    trainer.seen, trainer.asked = seen, asked
     return trainer
 
 
@@ -103,9 +125,12 @@ class Inputs(RTTGRPOTrainer):
         return super()._compute_loss(model, inputs)
 
 
-def test_with_tools_the_models_turns_alone_are_verified_and_credited(tmp_path):
-    trainer = tool_trainer(tmp_path, cls=Inputs, per_group_token_mean=False)
+@pytest.mark.parametrize("kind", ["tools", "environment"])
+def test_with_tools_the_models_turns_alone_are_verified_and_credited(tmp_path, kind):
+    trainer = tool_trainer(tmp_path, cls=Inputs, kind=kind, per_group_token_mean=False)
     trainer.train()
+    hint = " You may look words up." if kind == "environment" else ""
+    assert trainer.asked == {f"Tell of a cat.{hint}", f"Tell of a dog.{hint}"}
     assert trainer.state.log_history[0]["tools/call_frequency"] == 2 / 8  # TRL's loop did run
     asked = [text for text in trainer.seen if "look_up" in text]
     assert asked == [f"{CALL}\nA cat drinks milk."] * 2
@@ -144,6 +169,35 @@ def test_with_tools_every_group_has_the_same_share_of_the_loss(tmp_path):
         scale = inputs["advantages"][i].item() / a_res[text]
         shares[animal] += scale * own.sum().item() / inputs["num_items_in_batch"].item()
     assert shares == pytest.approx({"a cat": 0.5, "a dog": 0.5}, abs=1e-4)
+
+
+def test_a_conversation_reaches_the_policy_and_the_verifier_whole(tmp_path):
+    """Under Qwen2.5's template a lone user message gets a system prompt of the model's own."""
+    turns = (("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello."), ("user", "Tell of a dog."))
+    text = "[system]\nBe brief.\n\n[user]\nHi\n\n[assistant]\nHello.\n\n[user]\nTell of a dog."
+    prompt = RubricPrompt("1", text, (Criterion("Say dog."),), messages=turns)
+    tokenizer = chat_tokenizer("qwen2_5")
+    asked: list[str] = []
+
+    def verifier(prompts, responses, rubrics):
+        asked.extend(prompts)
+        return [["dog" in response] for response in responses]
+
+    args = RTTGRPOConfig(
+        str(tmp_path), max_steps=1, per_device_train_batch_size=2, num_generations=2, max_completion_length=4,
+        save_strategy="no", **ON_CPU,
+    )  # fmt: skip
+    data = Dataset.from_list(rubric_dataset([prompt, prompt], conversational=True))
+    trainer = Inputs(
+        toy_model(tokenizer), verifier, Random(), args=args, train_dataset=data, processing_class=tokenizer
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    policy_read = tokenizer.decode(trainer.inputs["prompt_ids"][0])
+    assert policy_read == tokenizer.decode(prompt_ids(prompt, tokenizer))
+    assert "<|im_start|>system\nBe brief.<|im_end|>" in policy_read and "You are Qwen" not in policy_read
+    assert policy_read.count("<|im_start|>") == 5
+    assert asked == [text] * 2
 
 
 def with_environment(n: int, blocks: bool):
