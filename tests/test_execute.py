@@ -82,6 +82,7 @@ def test_another_profile_finds_what_is_done(empty_store, tmp_path):
     assert execute.is_trained(longer) and not is_done(longer), "another evaluation does not train anew"
 
 
+@pytest.mark.slow
 def test_two_processes_that_ask_at_once_train_once(empty_store, tmp_path):
     execute.make_base(SPEC)
     both = [start() for _ in range(2)]
@@ -92,6 +93,7 @@ def test_two_processes_that_ask_at_once_train_once(empty_store, tmp_path):
     assert read_json(SPEC.folder / store.MADE)["name"] == "L/RTT-CSR oracle/A0"
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_not_waited_for_by_those_not_begun(empty_store, tmp_path):
     fails = of(steps=1, group_size=1)  # TRL wants two
     others = [of(seed=f"A{n}", steps=1) for n in range(1, 9)]
