@@ -52,6 +52,7 @@ def files_of(*folders: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in found}
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_reads_back_as_tables(empty_store, tmp_path):
     specs, results = [of(steps=2), of("base")], tmp_path / "results"
     assert not any(map(is_done, specs))
@@ -73,6 +74,7 @@ def test_what_is_done_is_not_done_again_and_reads_back_as_tables(empty_store, tm
     assert not {"step_time", "rtt/verify_seconds"} & set(curves)
 
 
+@pytest.mark.slow
 def test_another_profile_finds_what_is_done(empty_store, tmp_path):
     spec = of("base")
     list(run_all([spec], tmp_path / "one", workers=1))
