@@ -10,9 +10,8 @@ from rtt_lib import worlds
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.profile import Experiment, Profile, Where, read_profile
+from rtt_lib.studies.spec import SUPERVISED
 from rtt_lib.yaml_tree import nearest, place
-
-SUPERVISED = ("sft", "dpo")  # methods that learn from given responses
 
 
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:

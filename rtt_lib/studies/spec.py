@@ -14,6 +14,7 @@ from rtt_lib.profile import Profile
 from rtt_lib.worlds import open_world
 from rtt_lib.worlds.base import World
 
+SUPERVISED = ("sft", "dpo")  # methods that learn from given responses
 UNTRAINED = "none"  # the arm evaluates the base policy as it is
 
 
@@ -39,6 +40,11 @@ class RunSpec:
     def trained(self) -> bool:
         return self.arm.trainer != UNTRAINED
 
+    @property
+    def supervised(self) -> bool:
+        """Does it learn from given responses?"""
+        return self.arm.trainer in SUPERVISED
+
     @cached_property
     def home(self) -> World:
         """The world itself."""
@@ -55,6 +61,7 @@ class RunSpec:
                 "seed": self.seed,
                 "rl": asdict(self.profile.rl),
                 "inputs": self.home.training_inputs(self.seed, self.arm.discriminator),
+                "demonstrations": self.home.demonstration_inputs() if self.supervised else None,
                 "code": code_digest(*code),
             }
         )
