@@ -17,6 +17,7 @@ SMALL = {
     "rl.steps": "2",
     "rl.prompts_per_step": "2",
     "rl.group_size": "4",
+    "rl.max_prompt_tokens": "300",
     "rl.max_response_tokens": "16",
     "evaluation.prompts": "6",
     "evaluation.max_tokens": "16",
