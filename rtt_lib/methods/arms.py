@@ -50,6 +50,11 @@ class Arm:
         return self.beta == 0
 
     @property
+    def supervised(self) -> bool:
+        """It learns from given responses."""
+        return self.trainer in ("sft", "dpo")
+
+    @property
     def discriminator(self) -> str | None:
         """The labels of the discriminator that the arm reads; None where it reads none."""
         kinds = {"discriminator": "taxonomy", "raw": "taxonomy", "truncated": "taxonomy", "greedy": "greedy"}

@@ -10,7 +10,6 @@ from rtt_lib import worlds
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.profile import Experiment, Profile, Where, read_profile
-from rtt_lib.studies.spec import SUPERVISED
 from rtt_lib.yaml_tree import nearest, place
 
 
@@ -37,7 +36,7 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
     for arm in experiment.arms:
         near = nearest(arm, ARMS)
         _require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}", where)
-        if ARMS[arm].trainer in SUPERVISED:
+        if ARMS[arm].supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(
                 data.source in by_rule or data.responses is not None,

@@ -14,7 +14,6 @@ from rtt_lib.profile import Profile
 from rtt_lib.worlds import open_world
 from rtt_lib.worlds.base import World
 
-SUPERVISED = ("sft", "dpo")  # methods that learn from given responses
 UNTRAINED = "none"  # the arm evaluates the base policy as it is
 
 
@@ -40,11 +39,6 @@ class RunSpec:
     def trained(self) -> bool:
         return self.arm.trainer != UNTRAINED
 
-    @property
-    def supervised(self) -> bool:
-        """Does it learn from given responses?"""
-        return self.arm.trainer in SUPERVISED
-
     @cached_property
     def home(self) -> World:
         """The world itself."""
@@ -61,7 +55,7 @@ class RunSpec:
                 "seed": self.seed,
                 "rl": asdict(self.profile.rl),
                 "inputs": self.home.training_inputs(self.seed, self.arm.discriminator),
-                "demonstrations": self.home.demonstration_inputs() if self.supervised else None,
+                "demonstrations": self.home.demonstration_inputs() if self.arm.supervised else None,
                 "code": code_digest(*code),
             }
         )
