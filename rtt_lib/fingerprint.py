@@ -24,9 +24,12 @@ NEUTRAL = frozenset(
         "files",  # how a file is written
         "fingerprint",  # this module
         "machine",  # which hardware there is; what follows from it is in the settings of a run
+        "methods",  # which methods there are
+        "methods.arms",  # which arms there are; what an arm is stands in the settings of a run
         "profile",  # how a profile is read; its values are in the settings of a run
         "progress",  # bars
         "store",  # where a run is kept
+        "worlds",  # which worlds there are
         "yaml_tree",  # how YAML is read
     )
 )
