@@ -74,6 +74,15 @@ TABLE = {
     for name, reward in REWARDS.items()
     for suffix, changes in CHANGES.items()
 } | {f"RL-{name}": METHOD | {"reward": reward, "beta": 0, "relevance": None} for name, reward in REWARDS.items()}
+RIVAL = METHOD | {"beta": 1.0, "reward": "csr"}
+TABLE |= {
+    "CoRT-AON": RIVAL | {"scheme": "CoRT", "relevance": "contrast of all, tau 1, b 0", "reward": "aon"},
+    "CoRT-CSR": RIVAL | {"scheme": "CoRT", "relevance": "contrast of all, tau 1, b 0"},
+    "CriPO-CSR": RIVAL | {"scheme": "CriPO"},
+    "DRACO-CSR": RIVAL | {"scheme": "DRACO"},
+    "GDPO-CSR": RIVAL | {"scheme": "GDPO", "relevance": "uniform"},
+    "W-REINFORCE": RIVAL | {"scheme": "W-REINFORCE", "relevance": "uniform", "reward": "aon"},
+}
 LOSSES = {
     ("dapo", True): "mean over the group's tokens",
     ("grpo", False): "mean over responses of their tokens' means",
@@ -102,6 +111,8 @@ def described(source) -> str | None:
             return f"random by seed {seed}"
         case Uniform():
             return "uniform"
+        case Counterfactual(tau=tau, b=b, together=True):
+            return f"contrast of all, tau {tau:g}, b {b:g}"
         case Counterfactual(tau=tau, b=b):
             return f"contrast, tau {tau:g}, b {b:g}"
     raise AssertionError(source)

@@ -76,6 +76,7 @@ def test_page_and_terminal(checkpoint, capsys, tmp_path):
     assert Text(page.read_text()).text == "a, <script>b</script>"
 
 
+@pytest.mark.slow
 def test_command_line_prints_only_the_answer_and_reads_standard_input(checkpoint):
     command = [sys.executable, "-m", "rtt_lib", "attribute", "--criterion", "no commas", "--response", "-", "--json"]
     ran = subprocess.run(

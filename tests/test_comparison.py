@@ -121,9 +121,6 @@ class TestTables:
         assert comparison.beta_table(runs_of(RL_AON=[0.1], RTT_AON=[0.2])).empty  # two points are no sweep
 
 
-# --- one group of rollouts ---
-
-
 def test_quarters_of_a_run_by_hand():
     """Eight steps, two in each quarter; five steps split at 1.25, 2.5 and 3.75."""
     curves = pd.DataFrame(

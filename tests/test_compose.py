@@ -137,9 +137,6 @@ def test_tasks_from_a_file(tmp_path):
         read_tasks(path)
 
 
-# ---------------------------------------------------------------------------------------------------- decontamination
-
-
 def test_given_tasks_compose_too():
     data = os.environ.get("RTT_TEST_DATA")
     if not data:

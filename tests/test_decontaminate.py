@@ -73,6 +73,7 @@ def test_a_prompt_that_does_not_name_its_task_is_compared_whole():
     assert str(report) == "3 training prompts beside 2 of benchmarks; how many share wordings 2, parameters 2, tasks 1"
 
 
+@pytest.mark.slow
 def test_composed_prompts_share_nothing_with_the_test_sets(prompts):
     assert decontaminate(prompts, OWN_BENCHMARK).clean
     data = os.environ.get("RTT_TEST_DATA")

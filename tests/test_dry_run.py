@@ -12,7 +12,6 @@ from text_toy import spec_of
 
 from rtt_lib import store
 from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing
-from rtt_lib.run.sizes import billions_of
 from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 
@@ -62,15 +61,7 @@ def test_a_profile_for_the_cpu_has_nothing_to_launch():
     assert launch_commands(profile, results) == [] and "GPUs: none needed" in describe(profile, [], results)
 
 
-def test_sizes_are_read_off_the_models_names():
-    sizes = {
-        "Qwen/Qwen3-4B-Base": 4,
-        "Qwen/Qwen2.5-7B-Instruct": 7,
-        "meta-llama/Llama-3.2-3B": 3,
-        "smollm2-135m": 0.135,
-    }
-    assert {name: billions_of(name) for name in sizes} == sizes
-    assert billions_of("deepseek-ai/DeepSeek-V3") is None
+def test_the_disk_holds_models_a_checkpoint_and_every_policy():
     # Policy and discriminator of 4 B at two bytes; at four bytes a checkpoint's three copies and the arms' policies.
     profile = load_profile("paper-qwen3-4b")
     arms = {arm for experiment in profile.experiments.values() for arm in experiment.arms} - {"base"}

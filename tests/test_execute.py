@@ -52,6 +52,7 @@ def files_of(*folders: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in found}
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_reads_back_as_tables(empty_store, tmp_path):
     specs, results = [of(steps=2), of("base")], tmp_path / "results"
     assert not any(map(is_done, specs))
@@ -73,6 +74,7 @@ def test_what_is_done_is_not_done_again_and_reads_back_as_tables(empty_store, tm
     assert not {"step_time", "rtt/verify_seconds"} & set(curves)
 
 
+@pytest.mark.slow
 def test_another_profile_finds_what_is_done(empty_store, tmp_path):
     spec = of("base")
     list(run_all([spec], tmp_path / "one", workers=1))
@@ -82,6 +84,7 @@ def test_another_profile_finds_what_is_done(empty_store, tmp_path):
     assert execute.is_trained(longer) and not is_done(longer), "another evaluation does not train anew"
 
 
+@pytest.mark.slow
 def test_two_processes_that_ask_at_once_train_once(empty_store, tmp_path):
     execute.make_base(SPEC)
     both = [start() for _ in range(2)]
@@ -92,6 +95,7 @@ def test_two_processes_that_ask_at_once_train_once(empty_store, tmp_path):
     assert read_json(SPEC.folder / store.MADE)["name"] == "L/RTT-CSR oracle/A0"
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_not_waited_for_by_those_not_begun(empty_store, tmp_path):
     fails = of(steps=1, group_size=1)  # TRL wants two
     others = [of(seed=f"A{n}", steps=1) for n in range(1, 9)]

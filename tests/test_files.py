@@ -29,8 +29,7 @@ def test_what_was_written_is_read(tmp_path):
         path = write_jsonl(tmp_path / name, ROWS)
         assert list(read_jsonl(path)) == [(1, ROWS[0]), (2, ROWS[1])]
     assert gzip.decompress(path.read_bytes()) == (tmp_path / "x.jsonl").read_bytes()
-    first = path.read_bytes()
-    assert write_jsonl(path, ROWS).read_bytes() == first, "the same rows are the same bytes, also when compressed"
+    assert path.read_bytes()[4:8] == bytes(4), "no time is written down: the same rows are the same bytes"
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path):

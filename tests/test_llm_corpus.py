@@ -60,6 +60,7 @@ def test_every_example_is_what_it_says_it_is(profile, server):
             assert example.verdict is (not commas)
 
 
+@pytest.mark.slow
 def test_one_answer_more_changes_nothing_else(profile, server, monkeypatch):
     """A server that failed once and now answers: all that was asked about other prompts is kept and used."""
     whole = answer
@@ -92,6 +93,7 @@ def test_a_server_that_does_not_do_its_work_stops_it_until_it_does(profile, monk
     assert not any("think" in example.response for _, example in rows)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_late_is_noticed(profile, server, monkeypatch, capsys):
     whole, count = answer, Counter()
 

@@ -26,6 +26,7 @@ def profile(tmp_path, server) -> Path:
     return write_profile(tmp_path, server)
 
 
+@pytest.mark.slow
 def test_a_second_time_nothing_is_asked(profile, server):
     assert make(profile) == 0
     first, asked = profile.with_name("labels.jsonl").read_bytes(), server.asked.total()
@@ -37,6 +38,7 @@ def test_a_second_time_nothing_is_asked(profile, server):
     assert profile.with_name("labels.jsonl").read_bytes() != first
 
 
+@pytest.mark.slow
 def test_other_labels_on_the_same_responses(profile, server):
     kept = ("--answers", str(profile.with_name("answers")))
     assert make(profile, *kept) == 0
@@ -49,6 +51,7 @@ def test_other_labels_on_the_same_responses(profile, server):
         read_labelled(profile.with_name("labels.jsonl"), "taxonomy")
 
 
+@pytest.mark.slow
 def test_the_printed_commands_make_both_discriminators(profile, server, empty_store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     toy = load_profile(profile)
@@ -82,6 +85,7 @@ def test_each_server_has_a_key_of_its_own(profile, server, monkeypatch):
     assert server.keys["strong"] == {"Bearer value-of-RTT_API_KEY"}
 
 
+@pytest.mark.slow
 def test_the_labels_train_the_discriminator_that_the_arms_use(profile, empty_store):
     assert make(profile) == 0
     labels, toy = profile.with_name("labels.jsonl"), load_profile(profile)

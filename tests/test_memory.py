@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from rtt_lib.run.memory import lines, parts
-from rtt_lib.run.sizes import billions_of
 from rtt_lib.studies.execute import FSDP2
 from rtt_lib.studies.profiles import load_profile
 
@@ -62,7 +61,3 @@ def test_accelerate_reads_its_configuration():
     config = load_config_from_file(str(FSDP2))
     assert config.distributed_type == "FSDP" and config.fsdp_config["fsdp_version"] == 2
     assert yaml.safe_load(FSDP2.read_text())["mixed_precision"] == "bf16"
-
-
-def test_sizes_are_read_off_the_names():
-    assert billions_of("Qwen/Qwen3-4B-Base") == 4 and billions_of("deepseek-ai/DeepSeek-V3") is None

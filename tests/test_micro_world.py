@@ -53,6 +53,10 @@ def test_base_policy_world_and_discriminator_decide_a_run():
     assert taxonomy["discriminator"] != greedy["discriminator"]
 
 
+def test_seeds_of_a_base_policy_share_it(empty_store):
+    assert world().base("A0") == world().base("A7") != world().base("B0")
+
+
 def test_a_criterion_is_withheld_from_its_prompt():
     prompt = "start bako ; no commas ; at most 8 words :"
     assert without_criterion(prompt, Criterion("no commas")) == "start bako ; at most 8 words :"

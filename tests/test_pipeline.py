@@ -106,6 +106,7 @@ def house(tmp_path, monkeypatch):
     return build
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_redone(house):
     it = house("01_first", "02_second", "03_third")
     assert it.run() == ["01_first", "02_second", "03_third"]
@@ -189,6 +190,7 @@ def test_a_table_no_longer_made_is_removed(house):
     assert [path.name for path in (it.results / "tables").iterdir()] == ["renamed.csv"]
 
 
+@pytest.mark.slow
 def test_in_a_clone_a_table_no_longer_made_is_removed_too(house):
     it = house("01_first", "03_third")
     it.run()
@@ -226,6 +228,7 @@ for step in progress(range(3), "drawing"):
 save_figure(fig, "line", results)"""
 
 
+@pytest.mark.slow
 def test_executed_notebooks_are_the_same_twice(house):
     it = house("01_first")
     write_notebook(it.notebooks, "02_second", DRAW, [])
@@ -287,6 +290,7 @@ def test_a_folder_that_jupyterlab_left_is_no_hindrance(house):
     assert it.run() == ["01_first"]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused(house):
     it = house("03_third")
     with pipeline.locked(it.results):
@@ -322,9 +326,6 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(tmp_path):
     for stem in ("01_first", "02_second"):
         _, _, later = said.partition(f"{stem}: finished")
         assert f"{stem}: running" not in later, said
-
-
-# --- manifest ------------------------------------------------------------------------------------------------------
 
 
 def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):

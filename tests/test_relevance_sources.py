@@ -209,6 +209,15 @@ def test_counterfactual_equals_two_plain_forward_passes(tokenizer, small):
         torch.testing.assert_close(relevance[i, k, :n], torch.sigmoid(2.0 * (delta - 0.1)), atol=1e-5, rtol=1e-4)
         assert relevance[i, k, n:].sum() == 0
 
+    together = replace(source, together=True)(small)
+    for i, n in ((0, 5), (1, 3)):
+        bare = small.prompts[i]
+        for criterion in small.criteria[i]:
+            bare = without(bare, criterion)
+        delta = log_probs(small.prompts[i], small.token_ids[i, :n]) - log_probs(bare, small.token_ids[i, :n])
+        for k in range(len(small.criteria[i])):
+            torch.testing.assert_close(together[i, k, :n], torch.sigmoid(2.0 * (delta - 0.1)), atol=1e-5, rtol=1e-4)
+
 
 def test_label_with_pads_to_the_number_of_tokens():
     assert label_with(Label(((0, 1),)), [(0, 1), (1, 2)], 3) == [1, 0, 0]

@@ -31,6 +31,7 @@ def test_a_mixture_has_the_stated_shares_spread_over_families():
     assert Counter(map(text_training.kind, mixture)) == {"segments": 12, "nowhere": 4}
     by_family = Counter(example.criterion.family for example in mixture)
     assert by_family == {"start": 6, "end": 6, "no_commas": 4}
+    assert len(text_training.mixed(found, 1000, 0, shares)) == len(found), "all there are, each once"
     assert mixture == text_training.mixed(found, 20, 0, shares) != text_training.mixed(found, 20, 1, shares)
     assert text_training.kind(LabelledExample(Criterion("x"), "y", Label(((0, 1),), whole=True))) == "everywhere"
 

@@ -42,6 +42,9 @@ class ToyWorld:
     def training_inputs(self, seed, discriminator):
         return {}
 
+    def demonstration_inputs(self):
+        return None
+
     def evaluation_inputs(self):
         return {}
 

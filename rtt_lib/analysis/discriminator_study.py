@@ -78,9 +78,7 @@ def _micro(profile: Profile) -> Study:
 
     def written() -> dict[str, Examples]:
         steps, longest = profile.policy.pretrain_steps, profile.rl.max_response_tokens
-        rollouts = base_rollouts(
-            micro.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest
-        )
+        rollouts = base_rollouts(micro.BACKBONE_WORLD, steps, ROLLOUT_PROMPTS, ROLLOUTS_EACH, max_tokens=longest)
         return {BASE_POLICY: rollout_examples(rollouts)}
 
     return Study(

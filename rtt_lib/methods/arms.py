@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
 
 Relevance = Literal[
-    "discriminator", "raw", "oracle", "uniform", "random", "greedy", "counterfactual", "truncated", "noisy"
+    "discriminator",
+    "raw",
+    "oracle",
+    "uniform",
+    "random",
+    "greedy",
+    "counterfactual",
+    "contrast",
+    "truncated",
+    "noisy",
 ]
 
 
@@ -39,6 +48,11 @@ class Arm:
     def response_only(self) -> bool:
         """No token-level advantage: plain GRPO on the rubric reward."""
         return self.beta == 0
+
+    @property
+    def supervised(self) -> bool:
+        """It learns from given responses."""
+        return self.trainer in ("sft", "dpo")
 
     @property
     def discriminator(self) -> str | None:
@@ -95,7 +109,12 @@ def _arms() -> list[Arm]:
             variant(arm, "noisy", "exact relevance with one label in five flipped", relevance="noisy"),
             variant(arm, "random", "random relevance", relevance="random"),
             variant(arm, "greedy", "a discriminator trained on greedy labels", relevance="greedy"),
-            variant(arm, "counterfactual", "log-probability contrast instead of D (CoRT)", relevance="counterfactual"),
+            variant(
+                arm,
+                "counterfactual",
+                "each criterion's log-probability contrast, not D",
+                relevance="counterfactual",
+            ),
             variant(arm, "no EOS", "EOS gets no token credit", credit_eos=False),
             variant(arm, "decay", "beta decays to zero over the run", beta_schedule="linear"),
             variant(arm, "mixed rows", "rows mixed up as in the released code (D1)", scheme="released"),
@@ -111,7 +130,22 @@ def _arms() -> list[Arm]:
             ),
         ]
         arms += [variant(arm, f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)]
-    return arms
+    return [*arms, *_rivals()]
+
+
+def _rivals() -> list[Arm]:
+    """Other papers' rules (`rtt_lib.rivals`), which give the whole advantage: beta is 1."""
+    learned: dict[str, Any] = {"reward": "csr", "beta": 1.0}
+    return [
+        Arm("CoRT-AON", "A_res weighted by what the criteria change about each token", beta=1.0, scheme="CoRT",
+            relevance="contrast"),
+        Arm("CoRT-CSR", "the same with the share of criteria", scheme="CoRT", relevance="contrast", **learned),
+        Arm("CriPO-CSR", "tokens of suppressed criteria are rescued", scheme="CriPO", **learned),
+        Arm("DRACO-CSR", "A_res shared out by what succeeded at each token", scheme="DRACO", **learned),
+        Arm("GDPO-CSR", "criteria standardised, summed, standardised", scheme="GDPO", relevance="uniform", **learned),
+        Arm("W-REINFORCE", "+0.1 for all satisfied, else -1, no baseline", beta=1.0, scheme="W-REINFORCE",
+            relevance="uniform"),
+    ]  # fmt: skip
 
 
 ARMS = {arm.name: arm for arm in _arms()}

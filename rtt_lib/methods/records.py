@@ -19,6 +19,7 @@ from rtt_lib.verify.verdict import Verdict, aon, csr
 REWARDS = {"aon": aon, "csr": csr}
 # TRL's deviation from the mean of equal rewards can be a rounding error, which its 1e-4 magnifies.
 SILENT = 1e-2
+ROUNDING = 1e-6  # of a sum of advantages that is zero
 # How many of the tokens with the largest, and of those with the smallest, advantages a table shows.
 STRONGEST = 3
 
@@ -86,9 +87,15 @@ def _piece(rollouts: Rollouts, i: int, t: int, tokenizer: PreTrainedTokenizerBas
     return repr(text) if text else tokenizer.convert_ids_to_tokens(int(rollouts.token_ids[i, t]))
 
 
-def credit_metrics(credit: Credit, rollouts: Rollouts, group_size: int, accelerator: Accelerator) -> dict[str, float]:
-    """How large both advantages are; with token credit also where it went."""
+def credit_metrics(
+    credit: Credit, advantages: Tensor, rollouts: Rollouts, group_size: int, accelerator: Accelerator
+) -> dict[str, float]:
+    """How large both advantages are, which criteria they leave out; with token credit also where it went.
+
+    advantages: [B, T] or [B, 1], Eq. 7
+    """
     metrics = {"credit/a_res_abs": mean_over_processes(credit.a_res.abs().mean().item(), accelerator)}
+    metrics |= left_out(advantages, rollouts, group_size, accelerator)
     if credit.a_tok is None:
         return metrics
     size = credit.a_tok.abs()
@@ -97,6 +104,23 @@ def credit_metrics(credit: Credit, rollouts: Rollouts, group_size: int, accelera
     metrics["credit/a_tok_max"] = accelerator.gather(size.max().reshape(1)).max().item()
     metrics["credit/eos"] = mean_over_processes(_credit_at_the_end(credit.a_tok, rollouts), accelerator)
     return metrics | _silent_groups(credit.a_res, credit.a_tok, group_size, accelerator)
+
+
+def left_out(advantages: Tensor, rollouts: Rollouts, group_size: int, accelerator: Accelerator) -> dict[str, float]:
+    """Of the criteria of all groups: unexplored, satisfied in no response; suppressed, satisfied in some, whose mean
+    advantage is not above zero all the same."""
+    tokens = rollouts.mask.sum(1).clamp(min=1)
+    mean = (advantages.expand(rollouts.mask.shape) * rollouts.mask).sum(1) / tokens  # [B]
+    verdicts = accelerator.pad_across_processes(rollouts.verdict_tensor(), dim=1, pad_index=math.nan)
+    verdicts = accelerator.gather(verdicts).view(-1, group_size, verdicts.shape[1])
+    asked, holds = ~verdicts.isnan().all(1), (verdicts == 1)  # [N, K], [N, G, K]
+    given = (holds * accelerator.gather(mean).view(-1, group_size, 1)).sum(1)  # [N, K]
+    unexplored, suppressed = asked & ~holds.any(1), holds.any(1) & (given <= ROUNDING)
+    number = asked.sum().clamp(min=1)
+    return {
+        "credit/unexplored_criteria": (unexplored.sum() / number).item(),
+        "credit/suppressed_criteria": (suppressed.sum() / number).item(),
+    }
 
 
 def _credit_at_the_end(a_tok: Tensor, rollouts: Rollouts) -> float:

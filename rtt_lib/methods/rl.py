@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def relevance_source(task: Task) -> RelevanceSource:
             return Noisy(Oracle(), rate=0.2, seed=task.number)
         case "counterfactual":
             return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
+        case "contrast":
+            return replace(task.world.counterfactual(task.model, task.tokenizer, task.prompts), together=True)
     discriminator = Discriminator.load(task.world.discriminator(task.arm.discriminator))
     if on_gpu() and not stays_on_cpu(discriminator.model):
         discriminator.model.to(torch.bfloat16)  # half the memory of the card, on which the policy trains too

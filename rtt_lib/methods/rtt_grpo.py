@@ -55,6 +55,7 @@ from rtt_lib.methods.verification import (
 )
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.spans import own_offsets
+from rtt_lib.rivals import RIVALS, Batch
 from rtt_lib.schema import Criterion, chat_text
 from rtt_lib.verify.verdict import Span, Verdict
 
@@ -71,7 +72,10 @@ class RTTGRPOConfig(SteadyGRPOConfig):
     token_beta_schedule: Literal["constant", "linear"] = field(
         default="constant", metadata={"help": "`linear`: token_beta decays to zero over the run."}
     )
-    scheme: str = field(default="intra", metadata={"help": f"Token partition: {', '.join(SCHEMES)}."})
+    scheme: str = field(
+        default="intra",
+        metadata={"help": f"Token partition: {', '.join(SCHEMES)}; or another paper's rule: {', '.join(RIVALS)}."},
+    )
     response_reward: Literal["aon", "csr"] = field(default="aon", metadata={"help": "Eq. 2 or Eq. 3."})
     credit_eos: bool = field(
         default=True, metadata={"help": "False leaves tokens without text (EOS) out of the token credit."}
@@ -97,8 +101,13 @@ class RTTGRPOConfig(SteadyGRPOConfig):
             )
 
     def _check_names(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise RTTError(f"scheme={self.scheme!r} is unknown: choose one of {', '.join(SCHEMES)}")
+        if self.scheme not in SCHEMES and self.scheme not in RIVALS:
+            raise RTTError(f"scheme={self.scheme!r} is unknown: choose one of {', '.join([*SCHEMES, *RIVALS])}")
+        if self.scheme in RIVALS and (self.alpha, self.token_beta, self.token_beta_schedule) != (1, 1, "constant"):
+            raise RTTError(
+                f"scheme={self.scheme!r} gives the whole advantage in place of Eq. 7: set alpha=1 and token_beta=1, "
+                "without a schedule"
+            )
         if self.response_reward not in REWARDS:
             raise RTTError(f"response_reward={self.response_reward!r} is unknown: choose 'aon' or 'csr'")
         if self.token_beta_schedule not in ("constant", "linear"):
@@ -235,9 +244,11 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         mask = own_tokens(output).bool()
         rollouts = Rollouts(**self._verified, token_ids=output["completion_ids"], mask=mask)
         credit = self._credit(rollouts, output["advantages"])
-        self._log_metrics(credit_metrics(credit, rollouts, self._group_size, self.accelerator))
+        advantages = self._advantages(credit)
+        of_tokens = advantages if advantages.dim() == 2 else advantages.unsqueeze(1)
+        self._log_metrics(credit_metrics(credit, of_tokens, rollouts, self._group_size, self.accelerator))
         self._save_rollouts(rollouts, credit)
-        output["advantages"] = self._advantages(credit, mask)
+        output["advantages"] = self._scaled(advantages, mask)
         self._correct_trls_table(output["advantages"], rollouts)
         return output
 
@@ -249,14 +260,16 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
             relevance = self.relevance(rollouts).to(rollouts.mask.device)
         seconds = mean_over_processes(time.perf_counter() - started, self.accelerator)
         self._log_metrics({"rtt/relevance_seconds": seconds})
-        return Credit(a_res, self._token_advantage(rollouts, relevance), relevance)
+        return Credit(a_res, self._token_advantage(rollouts, relevance, a_res), relevance)
 
-    def _advantages(self, credit: Credit, mask: Tensor) -> Tensor:
-        """Eq. 7, scaled so that TRL's loss is Eq. 6: [B, T], or [B] where there is no token credit."""
+    def _advantages(self, credit: Credit) -> Tensor:
+        """Eq. 7: [B, T], or [B] where there is no token credit."""
         if credit.a_tok is None:
-            advantages = self.args.alpha * credit.a_res
-        else:
-            advantages = combine(credit.a_res, credit.a_tok, self.args.alpha, self._token_beta())
+            return self.args.alpha * credit.a_res
+        return combine(credit.a_res, credit.a_tok, self.args.alpha, self._token_beta())
+
+    def _scaled(self, advantages: Tensor, mask: Tensor) -> Tensor:
+        """So that TRL's loss is Eq. 6."""
         if not self.args.per_group_token_mean:
             return advantages
         scale = self._group_scale(mask.sum(1))
@@ -271,7 +284,7 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
     def _group_size(self) -> int:
         return self.num_generations if self.model.training else self.num_generations_eval
 
-    def _token_advantage(self, rollouts: Rollouts, relevance: Tensor) -> Tensor:
+    def _token_advantage(self, rollouts: Rollouts, relevance: Tensor, a_res: Tensor) -> Tensor:
         """A_tok [B, T] of the local responses. A group may sit on several processes: most schemes need all of it."""
         batch, _, length = rollouts.shape
         verdicts, mask = rollouts.verdict_tensor(), rollouts.mask
@@ -280,11 +293,22 @@ class RTTGRPOTrainer(SteadyGRPOTrainer):
         if scheme in RESPONSE_LOCAL:
             return token_advantage(verdicts, relevance, mask, 1, scheme, eligible)
         if self.accelerator.num_processes == 1:
-            return token_advantage(verdicts, relevance, mask, self._group_size, scheme, eligible)
-        everyone = self._gather(verdicts, relevance, mask, eligible)
-        a_tok = token_advantage(*everyone[:3], self._group_size, scheme, everyone[3])
+            return self._of_whole_groups(a_res, verdicts, relevance, mask, eligible)
+        a_tok = self._of_whole_groups(
+            self.accelerator.gather(a_res), *self._gather(verdicts, relevance, mask, eligible)
+        )
         first = self.accelerator.process_index * batch
         return a_tok[first : first + batch, :length]
+
+    def _of_whole_groups(
+        self, a_res: Tensor, verdicts: Tensor, relevance: Tensor, mask: Tensor, eligible: Tensor | None
+    ) -> Tensor:
+        """A_tok [B, T]; of another paper's rule, which gives the whole advantage, what it adds to A_res."""
+        if self.args.scheme not in RIVALS:
+            return token_advantage(verdicts, relevance, mask, self._group_size, self.args.scheme, eligible)
+        progress = self.state.global_step / max(1, self.state.max_steps)
+        batch = Batch(a_res, verdicts, relevance, mask.bool(), self._group_size, progress)
+        return (RIVALS[self.args.scheme](batch) - a_res.unsqueeze(1)) * mask
 
     def _gather(self, verdicts: Tensor, relevance: Tensor, mask: Tensor, eligible: Tensor | None) -> list:
         """All processes' responses, padded to the longest."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -164,12 +165,13 @@ def noise(rollouts: Rollouts, key: str) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """CoRT's contrast instead of a discriminator: what does the criterion change about each token's probability?
+    """A contrast instead of a discriminator: what does the criterion change about each token's probability?
 
     delta(t) = log p(token t | prompt) - log p(token t | prompt without criterion k), under the policy;
     p_k(i, t) = sigmoid(tau * (delta - b)).
 
-    without(prompt, criterion): the prompt that no longer asks for the criterion.
+    without(prompt, criterion): the prompt that no longer asks for the criterion
+    together: all criteria are withheld at once, and the one contrast stands for each of them, as in CoRT
     """
 
     model: torch.nn.Module
@@ -178,8 +180,19 @@ class Counterfactual:
     tau: float = 1.0
     b: float = 0.0
     batch_size: int = 16
+    together: bool = False
 
     def __call__(self, rollouts: Rollouts) -> torch.Tensor:
+        return (self._all_at_once if self.together else self._one_by_one)(rollouts) * present(rollouts)
+
+    def _all_at_once(self, rollouts: Rollouts) -> torch.Tensor:
+        bare = [reduce(self.without, rubric, p) for p, rubric in zip(rollouts.prompts, rollouts.criteria, strict=True)]
+        responses = range(len(bare))
+        contrast = [self.log_probs(prompts, responses, rollouts) for prompts in (rollouts.prompts, bare)]
+        p = torch.sigmoid(self.tau * (contrast[0] - contrast[1] - self.b))
+        return p.unsqueeze(1).expand(rollouts.shape)
+
+    def _one_by_one(self, rollouts: Rollouts) -> torch.Tensor:
         pairs = [(i, k) for i, rubric in enumerate(rollouts.criteria) for k in range(len(rubric))]
         reduced = [self.without(rollouts.prompts[i], rollouts.criteria[i][k]) for i, k in pairs]
         rows = [*range(len(rollouts.prompts)), *(i for i, _ in pairs)]
@@ -188,7 +201,7 @@ class Counterfactual:
         relevance = torch.zeros(rollouts.shape)
         for (i, k), contrast in zip(pairs, less, strict=True):
             relevance[i, k] = torch.sigmoid(self.tau * (full[i] - contrast - self.b))
-        return relevance * present(rollouts)
+        return relevance
 
     @torch.no_grad()
     def log_probs(self, prompts: Sequence[str], rows: Sequence[int], rollouts: Rollouts) -> torch.Tensor:

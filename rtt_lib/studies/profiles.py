@@ -12,8 +12,6 @@ from rtt_lib.methods.arms import ARMS
 from rtt_lib.profile import Experiment, Profile, Where, read_profile
 from rtt_lib.yaml_tree import nearest, place
 
-SUPERVISED = ("sft", "dpo")  # methods that learn from given responses
-
 
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
     """See `rtt_lib.profile.read_profile`; what cannot run is an error that names the place in the file."""
@@ -38,7 +36,7 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
     for arm in experiment.arms:
         near = nearest(arm, ARMS)
         _require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}", where)
-        if ARMS[arm].trainer in SUPERVISED:
+        if ARMS[arm].supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(
                 data.source in by_rule or data.responses is not None,

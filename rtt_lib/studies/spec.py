@@ -55,6 +55,7 @@ class RunSpec:
                 "seed": self.seed,
                 "rl": asdict(self.profile.rl),
                 "inputs": self.home.training_inputs(self.seed, self.arm.discriminator),
+                "demonstrations": self.home.demonstration_inputs() if self.arm.supervised else None,
                 "code": code_digest(*code),
             }
         )

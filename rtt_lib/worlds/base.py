@@ -66,6 +66,9 @@ class World(Protocol):
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
         """What decides the trained policy. `discriminator`: the kind that its arm reads."""
 
+    def demonstration_inputs(self) -> Any:
+        """Of what SFT and DPO learn from, where that is given and not made by rule."""
+
     def evaluation_inputs(self) -> dict[str, Any]:
         """What decides its evaluation."""
 

@@ -52,6 +52,9 @@ class MicroWorld:
             found["discriminator"] = discriminators.fingerprint(self.profile, variant)
         return found
 
+    def demonstration_inputs(self) -> None:
+        return None
+
     def evaluation_inputs(self) -> dict[str, Any]:
         return {"prompts": self.profile.evaluation.prompts}
 

@@ -74,9 +74,7 @@ class TextWorld:
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
         """Files by their content and models by their weights, since a name can stand for another one tomorrow."""
         profile, data = self.profile, asdict(self.profile.data)
-        for key in ("path", "responses"):
-            if data[key] and Path(data[key]).is_file():
-                data[key] = file_digest(data[key])
+        data |= {"path": _content(data["path"]), "responses": None}
         found = {
             "data": data,
             "policy": asdict(profile.policy),
@@ -90,6 +88,9 @@ class TextWorld:
             folder = self.discriminator(discriminator)
             found["discriminator"] = [file_digest(path) for path in weight_files(folder)]
         return found
+
+    def demonstration_inputs(self) -> str | None:
+        return _content(self.profile.data.responses)
 
     def evaluation_inputs(self) -> dict[str, Any]:
         return asdict(self.profile.evaluation)
@@ -202,6 +203,11 @@ class TextWorld:
 
     def questions(self, n: int) -> list[RubricPrompt]:
         return held_out_prompts(self.profile)[:n]
+
+
+def _content(path: str | None) -> str | None:
+    """A file by its content; a folder, which is read from a hub's layout, by its name."""
+    return file_digest(path) if path and Path(path).is_file() else path
 
 
 @cache
