@@ -231,6 +231,7 @@ class FastSampler:
         self.stops = torch.tensor(sorted(stops), dtype=torch.long, device=self.device)
         self.graphs: dict[tuple, torch.cuda.CUDAGraph | None] = {}
         self.use_graphs = self.device.type == "cuda"
+        self.pool = torch.cuda.graph_pool_handle() if self.use_graphs else None  # all graphs use the same memory
         self.batch: Batch | None = None
 
     def load(self, model: PreTrainedModel) -> None:
@@ -334,7 +335,7 @@ class FastSampler:
         """Capturing runs nothing; where it fails, no more is tried."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"):  # other threads may go on
                 self._next(rows, columns, settings)
         except RuntimeError as error:
             log.warning("no CUDA graph (%s): going on without, which is slower", error)
