@@ -18,8 +18,8 @@ def test_every_shipped_profile_loads(path: Path) -> None:
     assert profile.about and profile.experiments
 
 
-def test_all_nine_profiles_are_there() -> None:
-    names = "ci quick micro micro-full smol smol-cpu paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b"
+def test_all_ten_profiles_are_there() -> None:
+    names = "ci quick micro micro-full smol smol-cpu smol-ten paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b"
     assert {path.stem for path in PARAMS} == set(names.split())
 
 
