@@ -112,10 +112,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where it runs. `vllm`: off (transformers), colocate, or server."""
+    """Where it runs, and what samples responses.
+
+    vllm: off, colocate, or server. sampler: what samples without vLLM, `model.generate` of transformers or our own loop
+    (`rtt_lib.bench.fast`), for Llama models without LoRA.
+    """
 
     workers: int = 2
     vllm: Literal["off", "colocate", "server"] = "off"
+    sampler: Literal["transformers", "fast"] = "transformers"
     policy_gpus: int = 0
     judge_gpus: int = 0
     judge_url: str | None = None
@@ -225,6 +230,7 @@ class _Checks:
         self.sizes()
         self.source()
         self.models()
+        self.sampler()
         self.evaluation()
         for name, experiment in self.profile.experiments.items():
             self.experiment(name, experiment)
@@ -270,6 +276,13 @@ class _Checks:
         for dotted in ("policy.model", "discriminator.model"):
             model = value_of(self.profile, dotted)
             self.require(not os.path.isabs(model) or os.path.exists(model), dotted, f"no such folder or file: {model}")
+
+    def sampler(self) -> None:
+        if self.profile.compute.sampler == "fast":
+            off = self.profile.compute.vllm == "off"
+            self.require(off, "compute.sampler", "'fast' samples without vLLM: set compute.vllm to off")
+            whole = self.profile.policy.lora_rank == 0
+            self.require(whole, "compute.sampler", "'fast' knows no LoRA: set policy.lora_rank to 0")
 
     def evaluation(self) -> None:
         evaluation = self.profile.evaluation

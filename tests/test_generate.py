@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import LlamaForCausalLM
 
 from rtt_lib.bench import generate as module
-from rtt_lib.bench.generate import draw, generate, prompt_ids, until_stop
+from rtt_lib.bench.generate import generate, prompt_ids, until_stop
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import Evaluation
@@ -50,36 +50,6 @@ def model(tmp_path_factory) -> Path:
 
 def rows_of(path: Path) -> list[dict]:
     return [row for _, row in read_jsonl(path)]
-
-
-# --- the draw ---
-
-
-def test_draw_by_hand():
-    """Probabilities .5 .3 .2: top-p .6 keeps the first two (.5 alone does not reach it), rescaled to .625 and .375."""
-    scores = torch.log(torch.tensor([[0.2, 0.5, 0.3]])).repeat(4, 1)
-    uniform = torch.tensor([0.0, 0.62, 0.63, 0.9999])
-    settings = replace(SETTINGS, temperature=1.0, top_k=0, top_p=0.6)
-    assert draw(scores, uniform, settings).tolist() == [1, 1, 2, 2]
-    assert draw(scores, uniform, replace(settings, top_p=0.4)).tolist() == [1, 1, 1, 1]
-    assert draw(scores, uniform, replace(settings, top_p=1.0)).tolist() == [1, 2, 2, 0]
-    assert draw(scores, uniform, replace(settings, top_p=1.0, top_k=2)).tolist() == [1, 1, 2, 2]
-    # Temperature 1/2 squares the odds: .25 .09 .04 -> .66 .24 .11
-    uniform, settings = torch.tensor([0.65, 0.67, 0.88, 0.91]), replace(settings, temperature=0.5, top_p=1.0)
-    assert draw(scores, uniform, settings).tolist() == [1, 2, 2, 0]
-
-
-@pytest.mark.parametrize("top_p, top_k", [(1.0, 0), (0.8, 0), (1.0, 5), (0.8, 20), (1e-9, 0)])
-def test_draws_have_the_distribution_of_transformers_own_warpers(top_p, top_k):
-    generator = torch.Generator().manual_seed(1)
-    scores, n = 3 * torch.randn(40, generator=generator), 20_000
-    settings = replace(SETTINGS, temperature=0.7, top_p=top_p, top_k=top_k)
-    drawn = draw(scores.expand(n, -1), (torch.arange(n) + 0.5) / n, settings)
-    warped = TemperatureLogitsWarper(0.7)(None, scores[None])
-    warped = TopKLogitsWarper(top_k)(None, warped) if top_k else warped
-    expected = TopPLogitsWarper(top_p)(None, warped).softmax(1)[0]
-    found = torch.bincount(drawn, minlength=40) / n
-    torch.testing.assert_close(found, expected, atol=2.1 / n, rtol=0)
 
 
 def test_until_stop():
@@ -236,7 +206,7 @@ def test_a_kill_between_the_last_batch_and_the_record_costs_nothing(model, tmp_p
         ({"prompts": [PROMPTS[0], PROMPTS[0]]}, "same id"),
         ({"settings": replace(SETTINGS, completions=0)}, "0 completions"),
         ({"settings": replace(SETTINGS, max_tokens=120)}, "lower that"),
-        ({"backend": "tgi"}, "choose one of transformers, vllm"),
+        ({"backend": "tgi"}, "choose one of transformers, fast, vllm"),
         ({"model_name": "nowhere"}, "not a folder"),
     ],
 )

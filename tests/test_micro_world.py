@@ -46,6 +46,7 @@ def test_base_policy_world_and_discriminator_decide_a_run():
         world(**{"policy.pretrain_steps": "3"}).training_inputs("A0", None),
     ]
     assert len({inputs["base"] for inputs in found}) == 4
+    assert world(**{"compute.sampler": "fast"}).training_inputs("A0", None) == found[0] | {"sampler": "fast"}
     assert found[0] == world().training_inputs("A1", None), "the seed of RL is not the base policy's"
     taxonomy, greedy = (world().training_inputs("A0", kind) for kind in ("taxonomy", "greedy"))
     assert taxonomy["base"] == greedy["base"] == found[0]["base"]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_profile import SMALL, message
 
+from rtt_lib.errors import RTTError
 from rtt_lib.files import plain
 from rtt_lib.profile import BENCHMARKS, REPOSITORY
 from rtt_lib.studies.profiles import load_profile
@@ -108,6 +109,15 @@ def test_numbers_survive_their_text(rate: float, steps: int) -> None:
 )
 def test_impossible_values(write_profile, key: str, value: str, says: str) -> None:
     assert says in message(write_profile(), **{key: value})
+
+
+def test_the_fast_sampler_excludes_vllm_and_lora():
+    fast = {"compute.sampler": "fast"}
+    assert load_profile("smol-cpu").compute.sampler == "transformers"
+    assert load_profile("smol-cpu", fast).compute.sampler == "fast"
+    for key, value, says in (("compute.vllm", "colocate", "without vLLM"), ("policy.lora_rank", "8", "knows no LoRA")):
+        with pytest.raises(RTTError, match=rf"compute\.sampler.*{says}.*{key}"):
+            load_profile("smol-cpu", fast | {key: value})
 
 
 def test_missing_data_file_is_named(write_profile, tmp_path: Path) -> None:

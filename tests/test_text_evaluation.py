@@ -12,12 +12,25 @@ from rtt_lib.files import read_json
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.studies import execute
 from rtt_lib.studies.execute import is_done
+from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import curves_table, records_of, results_table
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.text import world as text_world
-from rtt_lib.worlds.text.evaluation import grade
+from rtt_lib.worlds.text.evaluation import backend, grade
 
 pytestmark = pytest.mark.usefixtures("without_hub")
+
+
+@pytest.mark.parametrize(
+    "changes, chosen",
+    [
+        ({}, "transformers"),
+        ({"compute.sampler": "fast"}, "fast"),
+        ({"compute.vllm": "colocate"}, "vllm"),
+    ],
+)
+def test_the_profile_says_what_samples(changes, chosen):
+    assert backend(load_profile("smol-cpu", changes)) == chosen
 
 
 def test_scores_by_hand():

@@ -15,7 +15,7 @@ from text_toy import CHAT, command, environment, spec_of
 
 from rtt_lib import store
 from rtt_lib.errors import RTTError
-from rtt_lib.files import last_checkpoint
+from rtt_lib.files import last_checkpoint, read_json
 from rtt_lib.models import load_causal_lm, load_tokenizer, precision
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.studies import execute
@@ -36,6 +36,8 @@ def test_an_evaluation_of_other_size_does_not_train_anew(text_profile, monkeypat
         assert other != here, "a run does not go on in another precision"
     longer = replace(text_profile, evaluation=replace(text_profile.evaluation, max_tokens=9))
     slower = replace(text_profile, rl=replace(text_profile.rl, learning_rate=0.02))
+    quicker = replace(text_profile, compute=replace(text_profile.compute, sampler="fast"))
+    assert spec_of(quicker, "RL-CSR", "A0").training_fingerprint != here, "nor with other random numbers"
     specs = [spec_of(one, "RL-CSR", "A0") for one in (text_profile, longer, slower)]
     assert specs[0].training_fingerprint == specs[1].training_fingerprint == here != specs[2].training_fingerprint
     assert len({spec.fingerprint for spec in specs}) == 3
@@ -76,6 +78,18 @@ def test_an_arm_trains_and_leaves_a_policy(text_profile, text_folder, empty_stor
     before = (folder / store.MADE).stat().st_mtime_ns
     execute.train(spec)
     assert (folder / store.MADE).stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_arm_trains_and_answers_with_the_fast_sampler(text_profile, empty_store):
+    profile = replace(text_profile, compute=replace(text_profile.compute, sampler="fast"))
+    spec = spec_of(profile, "RTT-AON oracle", "A0")
+    execute.train(spec)
+    assert is_trained(spec) and len((spec.folder / "log.csv").read_text().splitlines()) == 3
+    execute.evaluate(spec)
+    assert is_done(spec)
+    made = [read_json(path) for path in spec.evaluation.rglob("*.jsonl.json")]
+    assert made and {about["backend"] for about in made} == {"fast"}
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -1,4 +1,4 @@
-"""Responses of a model to prompts, by transformers or by vLLM: the same prompts, seeds, stops and files.
+"""Responses of a model to prompts, by transformers, our own loop or vLLM: the same prompts, seeds, stops and files.
 
     <out>              one line per response, prompts in their order, completions 0, 1, ... of each together
     <out>.json         what made them: model, settings, how many were cut off at `max_tokens`
@@ -27,6 +27,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rtt_lib.bench.draw import draw, noise
+from rtt_lib.bench.fast import FastSampler
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_json, write_jsonl
 from rtt_lib.fingerprint import code_digest, digest, short
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Backend = Literal["transformers", "vllm"]
+Backend = Literal["transformers", "fast", "vllm"]
 ORDINARY_PROMPT = 256  # tokens; batches of longer prompts are smaller, since all rows are padded to the longest
-BATCH_SIZE = {"transformers": 64, "vllm": 2048}  # vLLM batches by itself: a part is then only a point to resume from
+# vLLM batches by itself: a part is then only a point to resume from.
+BATCH_SIZE = {"transformers": 64, "fast": 64, "vllm": 2048}
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,8 @@ def _fill(
     ]
     if not missing:
         return
-    make = transformers_sampler if backend == "transformers" else vllm_sampler
-    sampler = halving(make(model_name, tokenizer, settings, precision))
+    make = {"transformers": transformers_sampler, "fast": fast_sampler, "vllm": vllm_sampler}
+    sampler = halving(make[backend](model_name, tokenizer, settings, precision))
     for start, batch in progress(missing, f"responses of {Path(model_name).name}", len(missing)):
         rows = [_row(*pair, tokenizer) for pair in zip(batch, sampler(batch), strict=True)]
         write_jsonl(_part(parts, start), rows)
@@ -281,8 +284,7 @@ class SeededSampling(LogitsProcessor):
     """
 
     def __init__(self, settings: Evaluation, seeds: Sequence[int], prompt_length: int):
-        rows = [torch.rand(settings.max_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        self.uniform = torch.stack(rows)  # [B, max_tokens] in [0, 1)
+        self.uniform = noise(seeds, settings.max_tokens)
         self.settings, self.prompt_length = settings, prompt_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -290,22 +292,6 @@ class SeededSampling(LogitsProcessor):
         uniform = self.uniform[:, input_ids.shape[1] - self.prompt_length].to(scores.device)
         drawn = draw(scores, uniform, self.settings)
         return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
-
-
-def draw(scores: torch.Tensor, uniform: torch.Tensor, settings: Evaluation) -> torch.Tensor:
-    """Logits [B, V] and uniform numbers [B] -> token ids [B], by inverting the cumulative distribution.
-
-    The smallest set of most probable tokens that reaches `top_p` is kept, of the `top_k` best (0: all).
-    """
-    kept = min(settings.top_k or scores.shape[1], scores.shape[1])
-    best, order = torch.topk(scores.float() / settings.temperature, kept)
-    probability = best.softmax(1)
-    before = probability.cumsum(1) - probability  # the mass of the more probable ones
-    probability = probability.masked_fill((before >= settings.top_p) & (before > 0), 0.0)
-    cumulative = probability.cumsum(1)
-    chosen = (cumulative <= (uniform[:, None] * cumulative[:, -1:])).sum(1, keepdim=True)
-    last = (probability > 0).sum(1, keepdim=True) - 1  # rounding must not lead past the last kept one
-    return order.gather(1, torch.minimum(chosen, last))[:, 0]
 
 
 def transformers_sampler(
@@ -360,6 +346,27 @@ def _require_room(requests: Sequence[Request], room: int) -> None:
                 f"prompt {request.prompt.id!r} has {len(request.ids)} tokens, but the model's window leaves {room} "
                 "beside evaluation.max_tokens: lower that"
             )
+
+
+# ------------------------------------------------------------------------------------------------------------- fast
+
+
+def fast_sampler(
+    model_name: str | Path, tokenizer: PreTrainedTokenizerBase, settings: Evaluation, precision: Precision
+) -> Sampler:
+    """`rtt_lib.bench.fast` with the random numbers of `transformers_sampler`: the same responses, but for rounding."""
+    model = load_causal_lm(model_name, getattr(torch, precision))
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    stops, room = _limits(model_name, tokenizer, settings)
+    fast = FastSampler(model, stops, tokenizer.pad_token_id)
+
+    def sample(requests: Sequence[Request]) -> list[Completion]:
+        _require_room(requests, room)
+        uniform = noise([request.seed for request in requests], settings.max_tokens)
+        ids = fast.sample([request.ids for request in requests], settings, uniform)
+        return [until_stop(row, stops) for row in ids.tolist()]
+
+    return sample
 
 
 # ------------------------------------------------------------------------------------------------------------- vLLM

@@ -12,6 +12,7 @@ from transformers import PrinterCallback
 
 from rtt_lib.files import last_checkpoint
 from rtt_lib.methods.arms import Arm
+from rtt_lib.methods.fast_rollouts import FastRTTGRPOTrainer
 from rtt_lib.methods.rtt_grpo import RTTGRPOConfig, RTTGRPOTrainer, rubric_dataset
 from rtt_lib.methods.task import Task, per_rollout_step, save_policy
 from rtt_lib.models import on_gpu, stays_on_cpu
@@ -30,7 +31,8 @@ def train(task: Task, folder: Path) -> list[dict[str, Any]]:
 
 
 def trainer_of(task: Task) -> RTTGRPOTrainer:
-    trainer = RTTGRPOTrainer(
+    kind = FastRTTGRPOTrainer if task.compute.sampler == "fast" else RTTGRPOTrainer
+    trainer = kind(
         task.model,
         verifier=task.world.verifier(),
         relevance=None if task.arm.response_only else relevance_source(task),

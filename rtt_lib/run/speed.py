@@ -1,8 +1,9 @@
-"""How fast is the credit? Run `python -m rtt_lib.run.speed credit` or `step`.
+"""How fast are credit and sampling? Run `python -m rtt_lib.run.speed credit`, `step` or `sampler`.
 
 credit: `token_advantage` against the released code's way of working, on 512 responses x 7 criteria x 4,096 tokens,
         and the memory it takes beside its input.
 step:   an RTT-GRPO step against the GRPO step of the same trainer, in the micro world.
+sampler: tokens a second of `rtt_lib.bench.fast` against those of `model.generate`.
 Whatever is compared runs alternately in one process, so that a busy machine slows both; medians are printed.
 """
 
@@ -15,21 +16,32 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import GenerationConfig, LlamaForCausalLM
 
+from rtt_lib.bench.draw import noise
+from rtt_lib.bench.fast import FastSampler
+from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.credit import SCHEMES, token_advantage
 from rtt_lib.errors import RTTError
+from rtt_lib.models import SMOLLM2, device_for, load_causal_lm, load_tokenizer, precision
+from rtt_lib.profile import Evaluation
+from rtt_lib.rubrics.compose import compose, default_tasks
+from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
 if TYPE_CHECKING:
     from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer
 
 RESPONSES, CRITERIA, TOKENS, GROUP = 512, 7, 4096, 8
 WARM_UP = 3  # steps that are not counted
+SAMPLING = Evaluation(temperature=0.99, top_p=0.99, top_k=100)  # as in the paper's rollouts
 
 
 def random_batch(responses: int, tokens: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,14 +157,11 @@ def step(steps: int = 50, prompts: int = 16) -> None:
 
 def _trainer(folder: str, beta: float, steps: int, prompts: int) -> RTTGRPOTrainer:
     """The micro world's trainer with a learning rate of 0: both arms answer with the same text at every step."""
-    from transformers import LlamaForCausalLM
-
     from rtt_lib.methods.arms import find_arm
     from rtt_lib.methods.rl import trainer_of
     from rtt_lib.methods.task import Task
     from rtt_lib.profile import RL, Data, Discriminator, Policy, Profile
     from rtt_lib.worlds import open_world
-    from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
     sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_response_tokens": 24}
     rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **sampling)
@@ -179,16 +188,77 @@ def _rollout_step(trainer: RTTGRPOTrainer, seed: int) -> None:
     trainer.log({})
 
 
+def sampler(
+    models: Sequence[str] = ("micro", SMOLLM2), batches: Sequence[int] = (32, 128), tokens: int = 96, rounds: int = 3
+) -> None:
+    """Prints tokens a second of both, for responses of `tokens` tokens each in groups of 8, as in a rollout.
+
+    No response ends before, so that both do the same work. Where responses do end, the fast loop saves some more.
+    """
+    for name in models:
+        try:
+            model, asked = _model_and_prompts(name)
+        except RTTError as error:
+            print(f"{name}: left out, {error}")
+            continue
+        for batch in batches:
+            prompts = [ids for ids in asked[: -(-batch // GROUP)] for _ in range(GROUP)][:batch]
+            works = {
+                "generate": partial(_generate, model, prompts, tokens),
+                "fast": partial(_fast, FastSampler(model, [], 0), prompts, tokens),
+            }
+            times = {kind: [] for kind in works}
+            for _ in range(rounds + 1):
+                for kind, work in works.items():
+                    times[kind].append(seconds(work))
+            rate = {kind: batch * tokens / median(values[1:]) for kind, values in times.items()}  # first: warming up
+            print(
+                f"{name}, {model.dtype}, {batch} x {tokens} tokens, {torch.get_num_threads()} threads, {model.device}, "
+                f"median of {rounds}: generate {rate['generate']:.0f}, fast {rate['fast']:.0f} tokens/s, "
+                f"{rate['fast'] / rate['generate']:.2f} times"
+            )
+
+
+def _model_and_prompts(name: str) -> tuple[LlamaForCausalLM, list[list[int]]]:
+    """A model and 16 prompts; the micro one untrained, which takes as long."""
+    if name == "micro":
+        tokenizer, prompts = micro_tokenizer(), sample_prompts(find_world("L"), 16, "speed")
+        model = LlamaForCausalLM(micro_config(len(tokenizer)))
+    else:
+        tokenizer, prompts = load_tokenizer(name), compose(default_tasks(), 16, 0)
+        model = load_causal_lm(name, getattr(torch, precision()))
+        model.to(device_for(model))
+    return model.eval(), [prompt_ids(prompt, tokenizer) for prompt in prompts]
+
+
+def _generate(model: LlamaForCausalLM, prompts: list[list[int]], tokens: int) -> None:
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    settings = GenerationConfig(
+        do_sample=True, max_new_tokens=tokens, eos_token_id=[], pad_token_id=0, temperature=SAMPLING.temperature,
+        top_p=SAMPLING.top_p, top_k=SAMPLING.top_k,
+    )  # fmt: skip
+    with torch.inference_mode():
+        model.generate(ids, attention_mask=mask, generation_config=settings)
+
+
+def _fast(sampler: FastSampler, prompts: list[list[int]], tokens: int) -> None:
+    sampler.sample(prompts, replace(SAMPLING, max_tokens=tokens), noise(range(len(prompts)), tokens))
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["credit"]:
             credit()
         case ["step"]:
             step()
+        case ["sampler"]:
+            sampler()
         case ["memory", scheme, responses, tokens]:
             memory(scheme, int(responses), int(tokens))
         case _:
-            raise SystemExit("usage: python -m rtt_lib.run.speed credit|step")
+            raise SystemExit("usage: python -m rtt_lib.run.speed credit|step|sampler")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ BENCHMARKS = "benchmarks"  # the folder of the responses to them
 
 
 def backend(profile: Profile) -> Backend:
-    return "transformers" if profile.compute.vllm == "off" else "vllm"
+    return profile.compute.sampler if profile.compute.vllm == "off" else "vllm"
 
 
 def make_verifier(profile: Profile) -> Verifier:

@@ -82,6 +82,7 @@ class TextWorld:
             "precision": precision(),
             "judge": profile.compute.judge_url and profile.compute.judge_model,
             "vllm": profile.compute.vllm,
+            "sampler": profile.compute.sampler,
         }
         if discriminator:
             folder = self.discriminator(discriminator)
