@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from rtt_lib.verify.registry import Place
+from rtt_lib.verify.text import match_spans
 from rtt_lib.verify.verdict import Verdict
 
 Kind = Literal["contains", "starts", "name with letter", "no bullets", "blurb"]
@@ -35,6 +37,13 @@ class IdentifierRule:
     def understood(self) -> bool:
         return self.kind is not None
 
+    @property
+    def place(self) -> Place:
+        """A length and "in full sentences" are about the whole response; bullet points must be absent."""
+        if self.kind == "blurb" or self.constant:
+            return "global", "positive"
+        return "local", "negative" if self.kind == "no bullets" else "positive"
+
 
 def parse(text: str) -> IdentifierRule:
     for kind, pattern in WORDINGS:
@@ -51,8 +60,8 @@ def check(rule: IdentifierRule, response: str) -> Verdict:
     if rule.kind == "starts":
         return _starts(rule.words, response)
     if rule.kind == "no bullets":
-        bulleted = any(line.lstrip().startswith(("-", "*")) for line in response.split("\n"))
-        return Verdict(not bulleted, "there are bullet points" if bulleted else "")
+        bullets = match_spans(r"^[^\S\n]*([-*].*)$", response, re.MULTILINE, group=1)
+        return Verdict(not bullets, f"{len(bullets)} bullet points" if bullets else "", bullets)
     if rule.kind == "contains":  # official: once is enough
         match = re.search(re.escape(rule.words), response)
     else:  # official: any word that starts with the letter in upper case and goes on in ASCII letters
