@@ -11,13 +11,14 @@ from rtt_lib.verify.text import match_spans
 from rtt_lib.verify.verdict import Verdict
 
 Kind = Literal["contains", "starts", "name with letter", "no bullets", "blurb"]
+# Official: upper and lower case matter in some of them; of several quotations the last is meant.
 WORDINGS: tuple[tuple[Kind, str], ...] = (
-    ("contains", "^start identifier: each example must start with .*'([^']+)'"),
-    ("starts", "^start identifier(?: must be|:).*?\\s'([^']+)'"),
-    ("starts", "(?:start|begin) (?:with|by) the (?:identifier|phrase) '?([^']+)'?"),
-    ("name with letter", "^the name of the showroom must start with the letter '([a-z])'\\."),
-    ("no bullets", "no bullet points"),
-    ("blurb", "short blurb"),
+    ("contains", "^Start identifier(?: must be|:).*Each example must start with .*'([^']+)'"),
+    ("starts", "^Start identifier(?: must be|:).*\\s'([^']+)'"),
+    ("starts", "(?i:start|begin) (?i:with|by) (?i:the) (?i:identifier|phrase) '?([^']+)'?"),
+    ("name with letter", "^The name of the showroom must start with the letter '([A-Za-z])'\\."),
+    ("no bullets", "(?i:no bullet points)"),
+    ("blurb", "(?i:short blurb)"),
 )
 BLURB_LENGTH = 200
 
@@ -47,9 +48,9 @@ class IdentifierRule:
 
 def parse(text: str) -> IdentifierRule:
     for kind, pattern in WORDINGS:
-        if match := re.search(pattern, text, re.IGNORECASE):
+        if match := re.search(pattern, text):
             return IdentifierRule(kind, match[1] if match.groups() else "")
-    return IdentifierRule(None, constant="full sentences" in text.lower())  # "in full sentences" always passes
+    return IdentifierRule(None, constant="be in full sentences" in text)  # "in full sentences" always passes
 
 
 def check(rule: IdentifierRule, response: str) -> Verdict:
