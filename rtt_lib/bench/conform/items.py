@@ -154,39 +154,37 @@ def _composed(benchmark: str, seeds: Sequence[tuple[Check, list[str]]], rng: ran
 
 # Nothing to see, half of something, other scripts and widths, and what a parser may stumble over.
 ODD = (
-    "", " ", "\n\n", "\t", ".", "?!", "0", "A", "\u00e9", "\u200b", "\u00a0", "\u4f60\u597d", "\u0645\u0631\u062d\u0628\u0627",
-    "\U0001F600", "\U0001F468\u200d\U0001F469\u200d\U0001F467", "\u0130stanbul", "stra\u00dfe", "\ufb01ne", "e\u0301tude",
-    "```\n```", "```json\n{}\n```", "\"\"", "''", "\u201c\u201d", "***", "---", "|", "[]", "{}", "<<>>", "#", "* ", "- ", "1.",
-    "\r\n", "a\rb", "a\u2028b", "a\x0bb", "a\x0cb", "...", "\u2026", "1e9", "3,5", "\u0661\u0662", "x" * 300, "no " * 60,
+    "", " ", "\n\n", "\t", ".", "?!", "0", "A", "\u00e9", "\u200b", "\u00a0", "\u4f60\u597d",
+    "\u0645\u0631\u062d\u0628\u0627", "\U0001F600", "\U0001F468\u200d\U0001F469\u200d\U0001F467", "\u0130stanbul",
+    "stra\u00dfe", "\ufb01ne", "e\u0301tude", "```\n```", "```json\n{}\n```", '""', "''", "\u201c\u201d", "***", "---",
+    "|", "[]", "{}", "<<>>", "#", "* ", "- ", "1.", "\r\n", "a\rb", "a\u2028b", "a\x0bb", "a\x0cb", "...", "\u2026",
+    "1e9", "3,5", "\u0661\u0662", "x" * 300, "no " * 60,
 )  # fmt: skip
+# What stands around a response, @, or follows it.
+FRAMES = (
+    "@\n", " @", "\n\n@\n\n", "@ ", "\t@", "```\n@\n```", "```json\n@\n```", "```\n@", '"@"', "'@'", "\u201c@\u201d",
+    "\"'@'\"", "**@**", "*@*", "* @", "- @", "# @", "> @", "1. @", "<b>@</b>", "Sure! Here it is:\n\n@",
+    "@\n\nI hope this helps!", "@ @", "@@", "@\n\n@", "@\n***\n@", "@******@", "@\n---\n@", "@ 42", "@ 3.14, 1,000",
+    "@ \u0663", "@ \u0130\u00df\ufb01", "@\uff01", "@\u3002", "@ \U0001F600", "@.", "@,", "@!", "@?", "@...", "Well, @",
+    "(Note) @",
+)  # fmt: skip
+# What is written in another way throughout.
+EXCHANGED = (
+    ("\n", "\r\n"), ("\n", "\n\n"), ("\n\n", "\n"), ("\n", " "), (" ", "  "), (" ", "\u00a0"), (" ", "\n"), (".", "!"),
+    (".", "?"), (",", ";"), ("'", "\u2019"), ('"', "\u201d"), ("*", "-"), ("-", "*"),
+)  # fmt: skip
+WORD, LINE, MARK = r"\S+\s*", r"[^\n]*\n", r"[^\w\s]"
 
 
 def variations(response: str, rng: random.Random) -> list[str]:
     """The response changed in one way at a time, as models and platforms change texts."""
-    found = [
-        f"{response}\n", f" {response}", f"\n\n{response}\n\n", f"{response} ", f"\t{response}",
-        response.replace("\n", "\r\n"), response.replace("\n", "\n\n"), response.replace("\n\n", "\n"),
-        response.replace("\n", " "), response.replace(" ", "  "), response.replace(" ", "\u00a0"), response.replace(" ", "\n"),
-        response.upper(), response.lower(), response.title(), response.swapcase(), response.capitalize(),
-        f"```\n{response}\n```", f"```json\n{response}\n```", f"```\n{response}", f'"{response}"', f"'{response}'",
-        f"\u201c{response}\u201d", f'"\'{response}\'"', f"**{response}**", f"*{response}*", f"* {response}", f"- {response}",
-        f"# {response}", f"> {response}", f"1. {response}", f"<b>{response}</b>", f"Sure! Here it is:\n\n{response}",
-        f"{response}\n\nI hope this helps!", f"{response} {response}", f"{response}\n\n{response}", f"{response}\n***\n{response}",
-        f"{response}******{response}", f"{response}\n---\n{response}", f"{response} 42", f"{response} 3.14, 1,000",
-        f"{response} \u0663", f"{response} \u0130\u00df\ufb01", f"{response}\uff01", f"{response}\u3002", f"{response} \U0001F600",
-        f"{response}.", f"{response},", f"{response}!", f"{response}?", f"{response}...", f"Well, {response}", f"(Note) {response}",
-        re.sub(r"[^\w\s]", "", response), re.sub(r"\d", "7", response), response.replace(".", "!"), response.replace(".", "?"),
-        response.replace(",", ";"), response.replace("'", "\u2019"), response.replace('"', "\u201d"), response.replace("*", "-"),
-        response.replace("-", "*"), response[:-1], response[1:], response[: len(response) // 2], response[::-1], response + response,
-    ]  # fmt: skip
-    found += [_without_one(response, r"\S+\s*", rng), _doubled(response, r"\S+\s*", rng), _exchanged(response, rng)]
-    found += [_without_one(response, r"\S+\s*", rng), _doubled(response, r"\S+\s*", rng), _exchanged(response, rng)]
-    found += [_without_one(response, r"[^\n]*\n", rng), _doubled(response, r"[^\n]*\n", rng)]
-    found += [
-        _without_one(response, r"[^\w\s]", rng),
-        _doubled(response, r"[^\w\s]", rng),
-        _without_one(response, r".", rng),
-    ]
+    found = [frame.replace("@", response) for frame in FRAMES]
+    found += [response.replace(old, new) for old, new in EXCHANGED]
+    found += [response.upper(), response.lower(), response.title(), response.swapcase(), response.capitalize()]
+    found += [re.sub(MARK, "", response), re.sub(r"\d", "7", response), response[::-1]]
+    found += [response[:-1], response[1:], response[: len(response) // 2]]
+    for piece in (WORD, WORD, LINE, MARK, r"."):
+        found += [_without_one(response, piece, rng), _doubled(response, piece, rng), _swapped(response, rng)]
     return [text for text in dict.fromkeys(found) if text != response]
 
 
@@ -206,7 +204,7 @@ def _doubled(response: str, piece: str, rng: random.Random) -> str:
     return response[:end] + response[start:end] + response[end:]
 
 
-def _exchanged(response: str, rng: random.Random) -> str:
+def _swapped(response: str, rng: random.Random) -> str:
     """Two neighbouring words in the other order."""
     words = response.split(" ")
     if len(words) < 2:

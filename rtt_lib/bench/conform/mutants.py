@@ -39,9 +39,75 @@ FAMILIES = {
 }
 # What checks arguments, names things, or makes evidence out of a verdict that is already there.
 NOT_CHECKERS = {
-    "text_arg", "count_arg", "words_arg", "relation_arg", "keyword_pattern", "number", "index", "words_of", "_constraint",
-    "place", "verifier_id", "category", "nltk_missing", "needs_nltk", "__str__", "locate", "match_spans", "span",
-    "token_spans", "spans_of", "_listed", "_spans", "_relevant", "_too_deep", "_evidence", "_ends", "find_all", "parsed",
+    "text_arg", "count_arg", "words_arg", "relation_arg", "keyword_pattern", "number", "index", "words_of", "parsed",
+    "_constraint", "place", "verifier_id", "category", "nltk_missing", "needs_nltk", "__str__", "locate", "match_spans",
+    "span", "token_spans", "spans_of", "_listed", "_spans", "_relevant", "_too_deep", "_evidence", "_ends", "find_all",
+    "understood",
+}  # fmt: skip
+# Changes that no response can show, with the reason.
+AS_FIRST = "only the first piece of the split is used"
+SPLIT_LATER = "what follows looks for words, and white space at the ends adds none"
+OPENED = "the first bracket makes it 1"
+NEVER = "cannot be so"
+PLACES = "shifts the place of evidence"
+EQUIVALENT = {
+    ("ifeval.py", "_first_word", "1  ->  2"): AS_FIRST,
+    ("ifeval.py", "number_placeholders", "1  ->  2"): "the character after the last ] of a line ends no placeholder",
+    ("ifeval.py", "letter_frequency", "text_arg(args, 'letter').strip()  ->  text_arg(args, 'letter')"):
+        "the official code draws a letter where white space makes the argument longer than one",
+    ("ifeval.py", "json_format", "body.removesuffix('```').strip()  ->  body.removesuffix('```')"):
+        "JSON may stand between white space",
+    ("ifeval.py", "repeat_prompt", "response[start:].rstrip()  ->  response[start:]"): "only the beginning is compared",
+    ("ifeval.py", "end_checker", "0  ->  1"): PLACES,
+    ("ifbench/common.py", "tokens", "position < len(response)  ->  position <= len(response)"): NEVER,
+    ("ifbench/custom.py", "mcq_count_length", "part.strip()  ->  part"): "the split takes white space with the number",
+    ("ifbench/custom.py", "csv_special_character", "1  ->  2"): AS_FIRST,
+    ("ifbench/custom.py", "_quotes_something_special", "1  ->  2"): AS_FIRST,
+    ("ifbench/custom.py", "csv_quotes", "1  ->  2"): AS_FIRST,
+    ("ifbench/custom.py", "date_format_list", "99  ->  100"): "a day has two digits",
+    ("ifbench/format.py", "parentheses", "0  ->  1"): OPENED,
+    ("ifbench/format.py", "quotes", "0  ->  1"): OPENED,
+    ("ifbench/format.py", "thesis", "close < 0  ->  close <= 0"): NEVER,
+    ("ifbench/format.py", "thesis", "0  ->  1"): NEVER,
+    ("ifbench/sentences.py", "module", "6  ->  7"): PLACES,
+    ("ifbench/sentences.py", "module", "4  ->  5"): PLACES,
+    ("ifbench/sentences.py", "split_2025", "piece.rstrip()  ->  piece"): PLACES,
+    ("ifbench/sentences.py", "split_2025", "0  ->  1"): PLACES,
+    ("ifbench/words.py", "module", "100  ->  101"): "100 is no prime",
+    ("ifbench/words.py", "odd_even_syllables", "word.text.lower()  ->  word.text"): "syllapy takes no notice of case",
+    ("ifbench/words.py", "last_first", "1  ->  2"): AS_FIRST,
+    ("ifbench/words.py", "start_verb", "3  ->  4"): "the tag of the first word needs two more",
+    ("muldimif/keywords.py", "KeywordRule", "1  ->  2"): "no rule with keywords keeps the default",
+    ("muldimif/keywords.py", "parse", "match[1].lower()  ->  match[1]"): "the name is compared without case",
+    ("muldimif/keywords.py", "_parts", "line.split('.', 1)[1].strip()  ->  line.split('.', 1)[1]"): SPLIT_LATER,
+    ("muldimif/keywords.py", "_sections", "0  ->  1"): "all characters of the line are the same",
+    ("muldimif/keywords.py", "_sections", "'\\n'.join(lines).strip()  ->  '\\n'.join(lines)"): SPLIT_LATER,
+    ("muldimif/keywords.py", "_table_column", "not headers or not table  ->  not headers and (not table)"):
+        "a table without rows has no cells either",
+    ("muldimif/keywords.py", "_table_column",
+     "re.sub('^#+\\\\s*', '', row[header]).strip()  ->  re.sub('^#+\\\\s*', '', row[header])"): SPLIT_LATER,
+    ("muldimif/languages.py", "parse_english", "text.strip()  ->  text"): SPLIT_LATER,
+    ("muldimif/languages.py", "extract", "cell.strip()  ->  cell"): SPLIT_LATER,
+    ("muldimif/layout.py", "bullet_items", "line.split(' ', 1)[1].strip()  ->  line.split(' ', 1)[1]"): SPLIT_LATER,
+    ("muldimif/markdown.py", "_parse_headings", "1  ->  2"): "the second group is a title, no level",
+    ("muldimif/markdown.py", "_levels", "0  ->  1"): "the patterns let numbers through alone",
+    ("muldimif/punctuation.py", "parse", "text.strip().lower().rstrip('.')  ->  text.strip().lower()"): SPLIT_LATER,
+    ("muldimif/punctuation.py", "parse", "text.strip()  ->  text"): SPLIT_LATER,
+    ("muldimif/punctuation.py", "check", "rule.unit == 'sentence'  ->  rule.unit != 'sentence'"):
+        "says what is missing where the nltk data are",
+    ("muldimif/structured.py", "parse_nesting", "text.lower()  ->  text"): "the patterns take no notice of case",
+    ("muldimif/structured.py", "fenced", "1  ->  2"): "any negative number says that there is no end",
+    ("muldimif/structured.py", "fenced", "end >= 0  ->  end > 0"): NEVER,
+    ("muldimif/structured.py", "fenced", "0  ->  1"): NEVER,
+    ("muldimif/tables.py", "table_lines", "1  ->  2"): "the character after the last bar begins no line of its own",
+    ("muldimif/tables.py", "check", "0  ->  1"): "a rule about columns has answered by then",
+    ("muldimif/tables.py", "check_row_cap", "len(line) > 1  ->  len(line) >= 1"): "a single bar has no cells",
+    ("muldimif/wording.py", "read_compound", "text.strip()  ->  text"): "the patterns capture none",
+    ("muldimif/words.py", "parse", "text.lower().strip('\"').strip()  ->  text.lower().strip('\"')"): SPLIT_LATER,
+    ("muldimif/words.py", "parse", "text.strip()  ->  text"): SPLIT_LATER,
+    ("muldimif/words.py", "_parts",
+     "line.split(':', 1)[-1].split('.', 1)[-1].strip()  ->  line.split(':', 1)[-1].split('.', 1)[-1]"): SPLIT_LATER,
+    ("muldimif/words.py", "_lines", "line.lstrip('#').strip()  ->  line.lstrip('#')"): SPLIT_LATER,
 }  # fmt: skip
 SECONDS = 60
 
@@ -57,6 +123,10 @@ class Mutant:
     change: str
     number: int  # the how many-th place of its file
     outcome: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.file, self.function, self.change
 
 
 # ------------------------------------------------------------------------------------------------- making the changes
@@ -167,14 +237,11 @@ Decided = tuple[bool | None, tuple]  # value and spans of a verdict
 
 
 def _decider(benchmark: str) -> Callable[[str, Any, str, str], Decided]:
-    """As `graders.ours`, on the modules that are loaded now."""
+    """What the rules say, by the modules that are loaded now."""
     find_rule = importlib.import_module("rtt_lib.verify.registry").find_rule
-    strict = importlib.import_module("rtt_lib.verify.loose").strict_verdict
 
     def decide(name: str, args: Any, prompt: str, response: str) -> Decided:
-        rule = find_rule(f"{benchmark}:{name}")
-        ask = rule.check if benchmark == "muldimif" else lambda *asked: strict(rule, *asked)
-        verdict = ask(args, prompt, response)
+        verdict = find_rule(f"{benchmark}:{name}").check(args, prompt, response)
         return verdict.value, verdict.spans
 
     return decide
@@ -249,21 +316,30 @@ def report(tried: Sequence[Mutant]) -> str:
         lines.append(f"{name:<12}{_noticed([mutant for mutant in tried if mutant.kind == name])}")
     lines += [f"{'all':<12}{_noticed(tried)}", ""]
     for mutant in tried:
-        if mutant.outcome == "survived":
+        if mutant.outcome == "survived" and mutant.key not in EQUIVALENT:
             lines.append(f"{mutant.file}:{mutant.line} {mutant.function}: {mutant.kind}: {mutant.change}")
     return "\n".join(lines)
 
 
 def noticed(tried: Sequence[Mutant]) -> float:
-    """The share noticed, of those that can change a verdict as far as the set shows."""
-    counts = Counter(mutant.outcome for mutant in tried)
+    """The share noticed, of those that can change a verdict."""
+    counts = _counts(tried)
     return counts["noticed"] / max(1, counts["noticed"] + counts["survived"])
 
 
+def _counts(tried: Sequence[Mutant]) -> Counter[str]:
+    """By outcome; a survivor is `equivalent` where no response can show the change."""
+    return Counter(
+        "equivalent" if mutant.outcome == "survived" and mutant.key in EQUIVALENT else mutant.outcome
+        for mutant in tried
+    )
+
+
 def _noticed(tried: Sequence[Mutant]) -> str:
-    counts = Counter(mutant.outcome for mutant in tried)
+    counts = _counts(tried)
     told = counts["noticed"] + counts["survived"]
-    return f"{counts['noticed']} of {told} noticed ({noticed(tried):.1%}); {counts['evidence']} change evidence alone"
+    share = f"{counts['noticed']} of {told} noticed ({noticed(tried):.1%})"
+    return f"{share}; {counts['evidence']} change evidence alone, {counts['equivalent']} nothing that can be seen"
 
 
 def main(words: Sequence[str]) -> None:
