@@ -31,7 +31,11 @@ an interruption of any kind the same command carries on. PROFILE is a name in pa
 """
 
 # Subcommands that parse their own arguments, and the module each lives in.
-PASSED_ON = {"grade": "rtt_lib.bench.grade", "attribute": "rtt_lib.run.attribute"}
+PASSED_ON = {
+    "grade": "rtt_lib.bench.grade",
+    "conform": "rtt_lib.run.conform",
+    "attribute": "rtt_lib.run.attribute",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands.add_parser("run", help="run a profile's notebooks", description=RUN_ABOUT, formatter_class=raw))
     commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
+    commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
     doctor.add_argument("--fetch", action="store_true", help="fetch what is missing: NLTK data, SmolLM2")
