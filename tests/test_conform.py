@@ -198,7 +198,7 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["conform", "muldimif", *given[2:]]) == 2 and "no items with verdicts" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------------------------------ where the verdicts come from
+# ----------------------------------------------------------------------------------------- where the verdicts come from
 
 OFFICIAL = """
 import random
