@@ -34,6 +34,7 @@ an interruption of any kind the same command carries on. PROFILE is a name in pa
 PASSED_ON = {
     "grade": "rtt_lib.bench.grade",
     "conform": "rtt_lib.run.conform",
+    "judge-check": "rtt_lib.run.judge_check",
     "attribute": "rtt_lib.run.attribute",
 }
 
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="run a profile's notebooks", description=RUN_ABOUT, formatter_class=raw))
     commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
     commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
+    commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
     doctor.add_argument("--fetch", action="store_true", help="fetch what is missing: NLTK data, SmolLM2")
