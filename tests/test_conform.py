@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -250,6 +252,17 @@ def test_the_table_says_who_differs_and_where():
     assert "- other 1.0: does not install." in text
     assert "- `punctuation:no_comma`: 2 of 4 agree (1 crashes, 1 passes wrongly)" in text
     assert "allenai/IFBench at 1a902f9" in text
+
+
+def test_the_published_table_is_of_the_stored_set():
+    """It names every package with an adapter, and its counts are those of today's set."""
+    text = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text()
+    for name in BENCHMARKS:
+        known = sum(value is not None for item in read(name) for value in item.verdicts[name])
+        assert f"{known:,} of {name}" in text, f"{name} has {known:,} verdicts: rtt conform --ports docs/conformance.md"
+    for port in table.PORTS:
+        for name in port.benchmarks:
+            assert re.search(rf"^\| {port.name} [\w.]+ \| [\w.-]+ \| {name} \| [\d.]+% ", text, re.M), (port.name, name)
 
 
 def test_every_port_has_an_adapter():
