@@ -10,6 +10,7 @@ to reasons, and those that change where the evidence lies on some item but no ve
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import importlib
 import importlib.abc
@@ -109,7 +110,7 @@ EQUIVALENT = {
      "line.split(':', 1)[-1].split('.', 1)[-1].strip()  ->  line.split(':', 1)[-1].split('.', 1)[-1]"): SPLIT_LATER,
     ("muldimif/words.py", "_lines", "line.lstrip('#').strip()  ->  line.lstrip('#')"): SPLIT_LATER,
 }  # fmt: skip
-SECONDS = 60
+SECONDS = 60  # of CPU time; an endless loop is noticed
 
 
 @dataclass(frozen=True)
@@ -250,18 +251,40 @@ def _decider(benchmark: str) -> Callable[[str, Any, str, str], Decided]:
 Question = tuple[str, str, Any, str, str, bool, tuple]  # benchmark, check, args, prompt, response, official, spans
 
 
-def questions(benchmarks: Sequence[str]) -> list[Question]:
-    """What to ask, the checks in turn so that a difference shows early, with the verdict and today's evidence."""
+Used = dict[tuple[str, str], set[tuple[str, str]]]  # (file, function) -> the (benchmark, check)s that call it
+
+
+def questions(benchmarks: Sequence[str]) -> tuple[list[Question], Used]:
+    """What to ask, the checks in turn so that a difference shows early, with the verdict and today's evidence; and
+    which checks call which functions, seen while they decide."""
     rows: dict[tuple[str, str], list[Question]] = {}
+    used: Used = {}
     for benchmark in benchmarks:
         decide = _decider(benchmark)
         for item in _shuffled(read(benchmark)):
             for (name, args), value in zip(item.checks, item.verdicts[benchmark], strict=True):
                 if value is not None:
-                    spans = decide(name, args, item.prompt, item.response)[1]
+                    with _watched(used, (benchmark, name)):
+                        spans = decide(name, args, item.prompt, item.response)[1]
                     row = (benchmark, name, args, item.prompt, item.response, value, spans)
                     rows.setdefault((benchmark, name), []).append(row)
-    return [row for turn in zip_longest(*rows.values()) for row in turn if row is not None]
+    return [row for turn in zip_longest(*rows.values()) for row in turn if row is not None], used
+
+
+@contextlib.contextmanager
+def _watched(used: Used, check: tuple[str, str]) -> Iterator[None]:
+    """Note the functions of ours that run in here as used by the check."""
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(str(VERIFY)):
+            used.setdefault((os.path.relpath(code.co_filename, VERIFY), code.co_name), set()).add(check)
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def _shuffled(items: list[Item]) -> list[Item]:
@@ -270,7 +293,7 @@ def _shuffled(items: list[Item]) -> list[Item]:
 
 def outcome(mutant: Mutant, asked: Sequence[Question]) -> str:
     """What the set says about a mutant; to be called in a process of its own, for the change stays loaded."""
-    signal.alarm(SECONDS)  # a change can make a loop endless: the process ends, which is noticed
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # then SIGPROF ends the process
     for name in [name for name in sys.modules if name.startswith("rtt_lib.verify.")]:
         del sys.modules[name]
     sys.meta_path.insert(0, _Changed(mutant))
@@ -296,17 +319,24 @@ def _in_a_child(mutant: Mutant, asked: Sequence[Question]) -> Mutant:
         finally:
             os._exit(0)
     os.close(write_end)
-    os.waitpid(pid, 0)
-    with os.fdopen(read_end) as said:
-        return replace(mutant, outcome=said.read() or "noticed")  # nothing: the alarm ended it
+    with os.fdopen(read_end) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if not said and not os.WIFSIGNALED(status):
+        raise RuntimeError(f"no outcome of {mutant}")
+    return replace(mutant, outcome=said or "noticed")
 
 
 def try_out(pattern: str, share: float = 1.0, seed: int = 0) -> list[Mutant]:
     """The outcome of a random share of a family's mutants."""
     found = mutants(pattern)
     chosen = random.Random(seed).sample(found, max(1, round(share * len(found))))
-    asked = questions(FAMILIES[pattern])
-    return [_in_a_child(mutant, asked) for mutant in sorted(chosen, key=lambda m: (m.file, m.number))]
+    asked, used = questions(FAMILIES[pattern])
+    tried = []
+    for mutant in sorted(chosen, key=lambda m: (m.file, m.number)):
+        checks = used.get((mutant.file, mutant.function))  # None: it runs when the module is loaded
+        tried.append(_in_a_child(mutant, [row for row in asked if checks is None or row[:2] in checks]))
+    return tried
 
 
 def report(tried: Sequence[Mutant]) -> str:
