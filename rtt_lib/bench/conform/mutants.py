@@ -52,6 +52,8 @@ OPENED = "the first bracket makes it 1"
 NEVER = "cannot be so"
 PLACES = "shifts the place of evidence"
 EQUIVALENT = {
+    ("text.py", "module", "64  ->  65"): "how many texts are remembered",
+    ("text.py", "language", "0  ->  1"): "a seed, and the set holds the verdicts that no seed changes",
     ("ifeval.py", "_first_word", "1  ->  2"): AS_FIRST,
     ("ifeval.py", "number_placeholders", "1  ->  2"): "the character after the last ] of a line ends no placeholder",
     ("ifeval.py", "letter_frequency", "text_arg(args, 'letter').strip()  ->  text_arg(args, 'letter')"):
