@@ -34,6 +34,9 @@ def guarded(work: Callable[[], int | None]) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         complain(f"{error.filename}: {error.strerror or error}" if error.filename else str(error))
         return 1
+    except ModuleNotFoundError as error:  # `pip install rtt` brings what grading needs
+        complain(f"this needs the package {error.name}: pip install 'rtt[all]', or make env")
+        return 2
     except KeyboardInterrupt:
         print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
         return 130

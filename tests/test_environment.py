@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -46,7 +48,9 @@ def pins(lock: str, python: str) -> dict[str, Version]:
 
 def wanted(extra: str) -> list[Requirement]:
     names = ["dev"] if extra == "core" else ["dev", extra]
-    lines = PROJECT["dependencies"] + [line for name in names for line in PROJECT["optional-dependencies"][name]]
+    lines = PROJECT["dependencies"] + [
+        line for name in ("all", *names) for line in PROJECT["optional-dependencies"][name]
+    ]
     return [Requirement(line) for line in lines]
 
 
@@ -120,24 +124,119 @@ def test_make_env_refuses_another_python(tmp_path: Path) -> None:
     assert not (tmp_path / "venv").exists()
 
 
-def imported() -> set[str]:
-    """The top-level packages that rtt_lib imports, anywhere in a module."""
+def imported(files: Iterable[Path]) -> set[str]:
+    """The top-level packages that these modules import, anywhere in a module."""
     found = set()
-    for file in (ROOT / "rtt_lib").rglob("*.py"):
+    for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"rtt_lib", "vllm", "verl"}  # an extra; in an environment of its own
+    return (
+        found - set(sys.stdlib_module_names) - {"rtt_lib", "vllm", "verl", "verifiers"}
+    )  # extras, in environments of their own
+
+
+def missing_from(declared: set[str], packages: Iterable[str]) -> set[str]:
+    """Those packages that no distribution named in `declared` brings."""
+    distributions = metadata.packages_distributions()
+    brought = {p: {canonicalize_name(name) for name in distributions.get(p, [p])} for p in packages}
+    return {package for package, names in brought.items() if not names & declared}
 
 
 def test_every_import_is_declared() -> None:
-    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    distributions = metadata.packages_distributions()
-    for package in sorted(imported()):
-        names = {canonicalize_name(name) for name in distributions.get(package, [package])}
-        assert names & declared, f"rtt_lib imports {package}, which pyproject.toml does not name"
+    declared = {canonicalize_name(requirement.name) for requirement in wanted("core")}
+    files = set((ROOT / "rtt_lib").rglob("*.py"))
+    files.remove(ROOT / "rtt_lib/bench/conform/ports.py")  # other environments' Pythons run it
+    assert not missing_from(declared, imported(files))
+
+
+# What `pip install rtt` is for. Benchmark files and commands only, of the folders that hold more.
+GRADING = (
+    "verify/**/*.py", "bench/grade.py", "bench/conform/[!p]*.py", "bench/judge_check.py", "run/conform.py",
+    "run/judge_check.py", "rubrics/benchmarks.py",
+    "rubrics/wordings.py", "endpoint.py", "errors.py", "files.py", "schema.py",
+)  # fmt: skip
+
+
+def test_grading_imports_nothing_but_the_core() -> None:
+    files = [file for pattern in GRADING for file in sorted((ROOT / "rtt_lib").glob(pattern))]
+    core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    optional = {"math_verify"}  # for MATH-500 alone; without it the error says how to get it
+    assert not missing_from(core, imported(files) - optional)
+    ours = {f"rtt_lib.{'.'.join(file.relative_to(ROOT / 'rtt_lib').with_suffix('').parts)}" for file in files}
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("rtt_lib"):
+                names = {node.module, f"{node.module}.__init__", *(f"{node.module}.{a.name}" for a in node.names)}
+                assert names & ours, f"{file.name} imports {node.module}, which is not among what grading needs"
+
+
+GRADE = r"""
+import json, sys, time
+start = time.perf_counter()
+from rtt_lib.verify import check, verify
+import rtt_lib.bench.grade, rtt_lib.verify.batch, rtt_lib.verify.judge, rtt_lib.verify.sandbox
+seconds = time.perf_counter() - start
+heavy = {"torch", "numpy", "transformers", "pandas"} & set(sys.modules)
+from rtt_lib.schema import Criterion
+code = Criterion("Say yes.", "code:python", {"code": "def f(i, r):\n return 'yes' in r", "function": "f"})
+rules = [
+    Criterion("No commas.", "ifeval:punctuation:no_comma"),
+    Criterion("In English.", "ifeval:language:response_language", {"language": "en"}),
+    Criterion("An emoji.", "ifbench:format:emoji"),
+    Criterion("Syllables.", "ifbench:words:odd_even_syllables"),
+    Criterion("In traditional script.", "muldimif:Language_Chinese",
+              {"type": "Language", "subtype": "Chinese", "text": "Must use traditional Chinese characters"}),
+]
+good = [verify(rule, "", text) for rule, text in zip(rules, [
+    "Yes it is", "This is a sentence in plain English.", "Fine \U0001f600", "a window", "\u9019\u662f\u4e2d\u6587"])]
+bad = [verify(rule, "", text) for rule, text in zip(rules, [
+    "No, it is not", "Dies ist ein deutscher Satz.", "Fine.", "a dog", "\u8fd9\u662f\u4e2d\u6587"])]
+print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "good": good, "bad": bad,
+                  "code": [check(code, "", text).value for text in ("yes", "no")]}))
+"""
+
+
+@pytest.mark.slow
+def test_a_wheel_in_an_empty_environment_grades(tmp_path: Path) -> None:
+    """`pip install rtt` alone: no torch, the graders' own packages, quick to import, and verdicts."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "rtt_lib", source / "rtt_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+
+    def run(*words: str | Path, code: int = 0) -> str:
+        done = subprocess.run([python, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "--retries", "1", "--timeout", "10"]
+    probe = subprocess.run([*pip, "install", "six"], cwd=tmp_path, capture_output=True, text=True)
+    if probe.returncode:
+        pytest.skip(f"PyPI cannot be reached: {probe.stderr.strip().splitlines()[-1]}")
+    run(*pip[1:], "wheel", "--no-deps", "--wheel-dir", tmp_path, source)
+    run(*pip[1:], "install", *tmp_path.glob("rtt-*.whl"))
+    packages = {line.partition("==")[0].lower() for line in run(*pip[1:], "freeze").splitlines()}
+    assert len(packages) < 25 and not packages & {"torch", "trl", "transformers", "numpy", "pandas"}, packages
+
+    results = [json.loads(run("-c", GRADE)) for _ in range(5)]
+    assert results[0] | {"seconds": 0} == {
+        "seconds": 0, "heavy": [], "good": [True] * 5, "bad": [False] * 5, "code": [True, False]
+    }  # fmt: skip
+    assert min(result["seconds"] for result in results) < 0.5
+
+    row = {"key": 1, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"prompt": "No commas.", "response": "One, two"}))
+    grade = ["-m", "rtt_lib", "grade", "ifeval", "answers.jsonl", "--data", "data.jsonl", "--out", "verdicts.jsonl"]
+    assert json.loads(run(*grade))["strict"]["prompt_accuracy"] == 0
+    assert json.loads((tmp_path / "verdicts.jsonl").read_text()) == {"key": 1, "strict": [False], "loose": [False]}
+    assert "pip install 'rtt[all]'" in run("-m", "rtt_lib", "run", "quick", code=2)
+    assert "NLTK data" in run("-m", "rtt_lib", "doctor", code=1)
 
 
 def test_the_lock_is_complete() -> None:

@@ -108,7 +108,7 @@ def test_the_tests_of_a_module_are_found_by_its_name():
         if name in ("__init__", "__main__") or name.endswith("_child"):
             continue
         names = {name, "_".join([*folders[-1:], name])}
-        if folders[-1:] in (["ifbench"], ["muldimif"]):
+        if folders[-1:] in (["ifbench"], ["muldimif"], ["conform"]):
             names.add(folders[-1])
         if not any(stem == wanted or stem.startswith(f"{wanted}_") for stem in there for wanted in names):
             without.append("/".join([*folders, name]))

@@ -215,6 +215,23 @@ VERSIONS = ("ifbench", "ifbench-head")
 RESPONSES = sorted({response for _, _, response, *_ in CASES})
 
 
+# App. C.3: a count, a frequency, a length and an overall format are global; the rest asks for a segment or forbids one.
+LOCAL = {
+    "count:punctuation", "format:emoji", "format:output_template", "format:parentheses", "format:quotes",
+    "format:thesis", "sentence:keyword", "words:keywords_specific_position", "words:start_verb",
+    "words:words_position",
+}  # fmt: skip
+NEGATIVE = {"format:no_whitespace", "words:no_consecutive"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_scope_and_polarity(version):
+    find_rule(f"{version}:count:numbers")
+    rules = {id.removeprefix(f"{version}:"): rule for id, rule in RULES.items() if id.startswith(f"{version}:")}
+    assert {id for id, rule in rules.items() if rule.scope == "local"} == LOCAL | NEGATIVE
+    assert {id for id, rule in rules.items() if rule.polarity == "negative"} == NEGATIVE
+
+
 def decided(name, args, response):
     """The verdict; a test without nltk data is skipped with the verdict's own reason."""
     verdict = find_rule(name).check(args, "", response)

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
+from rtt_lib.relevance.annotate import taxonomy
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.muldimif import CATEGORIES, category, check, languages, layout, parsed, punctuation, verifier_id
 from rtt_lib.verify.muldimif.keywords import KeywordRule
 from rtt_lib.verify.muldimif.keywords import parse as parse_keywords
@@ -26,7 +28,7 @@ from rtt_lib.verify.muldimif.tables import TableRule
 from rtt_lib.verify.muldimif.tables import parse as parse_table
 from rtt_lib.verify.muldimif.wording import TO_HUNDRED, Bounds, Numbers
 from rtt_lib.verify.muldimif.words import parse as parse_words
-from rtt_lib.verify.registry import find_rule
+from rtt_lib.verify.registry import find_rule, rule_of
 from rtt_lib.verify.text import nltk_missing
 
 needs_punkt = pytest.mark.skipif(nltk_missing("punkt_tab") is not None, reason=str(nltk_missing("punkt_tab")))
@@ -273,6 +275,53 @@ def test_names_of_types():
         verifier_id("Tone", "Polite")
     with pytest.raises(RTTError, match=r"needs the argument 'text'.*found 3"):
         check({"type": "Length", "subtype": "Words", "text": 3}, "", "")
+
+
+# Every case of App. C.3 (PAPER section 2): global; local and to be present; local and to be absent.
+PLACES = [
+    (KEYWORDS, "Must include the keyword 'tea'", "local", "positive"),
+    (KEYWORDS, "Each item must include the keyword 'tea'", "local", "positive"),
+    (KEYWORDS, "The keyword 'tea' must appear at least twice", "global", "positive"),  # a frequency
+    (KEYWORDS, "the term must be at most 2 words long and include the keyword 'tea'", "global", "positive"),
+    (KEYWORDS, "Must use capitalized letters for each word and include the keyword 'tea'", "global", "positive"),
+    (PUNCTUATION, "Must end with a period", "local", "positive"),
+    (PUNCTUATION, "Avoid exclamation marks", "local", "negative"),
+    (PUNCTUATION, "Each sentence must not end with a period", "local", "negative"),
+    (IDENTIFIERS, "Start identifier: 'Hello'", "local", "positive"),
+    (IDENTIFIERS, "The answer must be in full sentences", "global", "positive"),
+    (("Format", "Text"), "No bullet points", "local", "negative"),
+    (("Format", "Blurb"), "resembling a short blurb", "global", "positive"),
+    (MARKDOWN, "Include a heading level 2", "local", "positive"),
+    (MARKDOWN, "Use at least two heading levels", "global", "positive"),
+    (MARKDOWN, "Any headings must not exceed level 2", "local", "negative"),
+    (MARKDOWN, "The whole answer as block quotes", "global", "positive"),
+    (MARKDOWN, "Include a block quote", "local", "positive"),
+    (WORDS, "At most 3 words", "global", "positive"),
+    (TABLE, "If you use a table, no more than 3 rows", "global", "positive"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "scope", "polarity"), PLACES, ids=[text for _, text, *_ in PLACES])
+def test_the_wording_decides_scope_and_polarity(kind, text, scope, polarity):
+    rule = rule_of(Criterion(text, verifier_id(*kind), {"type": kind[0], "subtype": kind[1], "text": text}))
+    assert (rule.scope, rule.polarity) == (scope, polarity)
+
+
+OFFENDING = [
+    (PUNCTUATION, "Avoid exclamation marks", "Hello there!", "Hello there.", ["!"]),
+    (("Format", "Text"), "No bullet points", "One\n - two\n* three", "One - two", ["- two", "* three"]),
+    (MARKDOWN, "Headings must not exceed level 2", "# A\n\n### B", "# A\n\n## B", ["### B"]),
+    (MARKDOWN, "Any headings must not exceed level 2", "# A\n### B", "# A\n## B", ["### B"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "bad", "good", "segments"), OFFENDING)
+def test_what_must_be_absent_is_relevant_where_it_is_there(kind, text, bad, good, segments):
+    """App. C.3: the offending segments where the constraint is violated, nothing where it is satisfied."""
+    criterion = Criterion(text, verifier_id(*kind), {"type": kind[0], "subtype": kind[1], "text": text})
+    label = taxonomy(criterion, judge(kind, text, bad), bad)
+    assert [bad[start:end] for start, end in label.spans] == segments and not label.whole
+    assert taxonomy(criterion, judge(kind, text, good), good).spans == ()
 
 
 def test_unreadable_json_is_undecided():

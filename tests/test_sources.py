@@ -223,6 +223,22 @@ def test_a_list_of_messages_in_hir_stays_a_conversation(tmp_path):
     assert text.chat() == [{"role": "user", "content": HIR[0]["prompt"]}]
 
 
+INFOBENCH = {
+    "id": "domain_1", "input": "", "category": "x", "instruction": "Greet.", "subset": "Easy_set",
+    "decomposed_questions": ["Is it a greeting?", "Is it brief?"], "question_label": [["Format"], ["Number"]],
+}  # fmt: skip
+
+
+def test_infobench_questions_are_soft_criteria(tmp_path):
+    rows = [INFOBENCH, {**INFOBENCH, "id": "domain_2", "input": "Ann"}]
+    first, second = load("infobench", jsonl(tmp_path / "info.jsonl", *rows))
+    assert (first.id, first.prompt, first.source) == ("domain_1", "Greet.", "infobench")
+    assert first.criteria == (Criterion("Is it a greeting?"), Criterion("Is it brief?"))
+    assert second.prompt == "Greet.\n\nAnn"
+    with pytest.raises(RTTError, match=r"info\.jsonl:1: field 'decomposed_questions' must be a list of non-empty"):
+        load("infobench", jsonl(tmp_path / "info.jsonl", {**INFOBENCH, "decomposed_questions": []}))
+
+
 def test_tulu_gives_prompt_and_response(tmp_path):
     path = tmp_path / "tulu.parquet"
     datasets.Dataset.from_list([TULU]).to_parquet(str(path))
@@ -303,5 +319,6 @@ def test_limit_reads_only_so_many(tmp_path):
 
 def test_every_data_set_of_the_paper_is_there():
     assert set(SOURCES) == {
-        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro",
+        "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "infobench", "math500",
+        "gpqa", "mmlu-pro",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtt_lib.relevance.spans import label_tokens
 from rtt_lib.schema import Criterion
-from rtt_lib.verify.registry import Rule, find_rule
+from rtt_lib.verify.registry import Rule, rule_of
 from rtt_lib.verify.verdict import Span, Verdict
 
 
@@ -56,7 +56,7 @@ def taxonomy(criterion: Criterion, verdict: Verdict, response: str) -> Label | N
     """Annotator by rule, scope, polarity and evidence. None: unknown verdict, or no rule that knows (a soft one)."""
     if verdict.value is None or not _has_rule(criterion):
         return None
-    rule = find_rule(criterion.verifier)
+    rule = rule_of(criterion)
     return Label(tuple(taxonomy_spans(rule, verdict, response) or ()), whole=rule.scope == "global")
 
 

@@ -17,7 +17,7 @@ from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.sources import RELEASED_THRESHOLD
 from rtt_lib.schema import JUDGE
 from rtt_lib.stats import percentile_interval
-from rtt_lib.verify.registry import find_rule
+from rtt_lib.verify.registry import rule_of
 
 HALF = 0.5
 
@@ -140,8 +140,8 @@ def family(scored: Scored) -> str:
 
 def scope(scored: Scored) -> str:
     """global, local, or soft (no rule says)."""
-    verifier = scored.example.criterion.verifier
-    return "soft" if verifier in (JUDGE, "code:python") else find_rule(verifier).scope
+    criterion = scored.example.criterion
+    return "soft" if criterion.verifier in (JUDGE, "code:python") else rule_of(criterion).scope
 
 
 def case(scored: Scored) -> str:
@@ -149,7 +149,7 @@ def case(scored: Scored) -> str:
     verdict = {True: "satisfied", False: "violated", None: "unknown"}[scored.example.verdict]
     where = scope(scored)
     if where == "local":
-        where = f"local {find_rule(scored.example.criterion.verifier).polarity}"
+        where = f"local {rule_of(scored.example.criterion).polarity}"
     return f"{where}, {verdict}"
 
 

@@ -20,7 +20,7 @@ from rtt_lib.relevance.spans import label_tokens, token_offsets
 from rtt_lib.report.gallery import Shaded, grid, in_brackets, of_label
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
-from rtt_lib.verify.registry import find_rule
+from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import Span
 
 # One response for each row of the taxonomy, in the micro world's words.
@@ -39,7 +39,7 @@ def taxonomy_table(rows: Sequence[tuple[Criterion, str]] = TAXONOMY_ROWS) -> pd.
     """App. C.3 as a table: what the rule says, the verdict, and the tokens that follow from both, in brackets."""
     table = []
     for criterion, response in rows:
-        rule, verdict = find_rule(criterion.verifier), check(criterion, "", response)
+        rule, verdict = rule_of(criterion), check(criterion, "", response)
         label = taxonomy(criterion, verdict, response)
         table.append(
             {
@@ -147,7 +147,7 @@ def relevant_share(example: LabelledExample) -> float:
 
 def case_of(example: LabelledExample) -> str:
     """The row of Table 6."""
-    rule = find_rule(example.criterion.verifier)
+    rule = rule_of(example.criterion)
     where = "global" if rule.scope == "global" else f"local {rule.polarity}"
     return f"{where}, {'satisfied' if example.verdict else 'violated'}"
 

@@ -30,7 +30,7 @@ from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.verify.registry import find_rule
+from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import aon, csr
 
 END = "<end>"
@@ -140,7 +140,7 @@ def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, 
         return torch.tensor([csr([v.value for v in row]) for row in rollouts.verdicts]).nan_to_num().std().item()
 
     def has_global(question: RubricPrompt) -> bool:
-        return any(c.verifier and find_rule(c.verifier).scope == "global" for c in question.criteria)
+        return any(c.verifier and rule_of(c).scope == "global" for c in question.criteria)
 
     return max([q for q in questions if has_global(q)] or questions, key=spread)
 

@@ -5,7 +5,7 @@
 | hir16k | sastpg/HIR-16K | RubricPrompt: rules, sandboxed code and soft criteria, by the row's source type |
 | tulu3 | allenai/tulu-3-sft-mixture | Demonstration: a prompt without rubric and a strong LLM's response |
 | ifeval, ifbench, muldimif | google/IFEval, allenai/IFBench_test, Junjie-Ye/MulDimIF | RubricPrompt, all hard |
-| advancedif | facebook/AdvancedIF | RubricPrompt, all soft |
+| advancedif, infobench | facebook/AdvancedIF, kqsong/InFoBench | RubricPrompt, all soft |
 | math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
 
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
@@ -318,6 +318,15 @@ def _advancedif(row: Row, where: str, rng: random.Random) -> RubricPrompt:
     return _prompt(f"advancedif-{_number(where)}", turns, map(Criterion, rubrics), f"advancedif:{kind}")
 
 
+def _infobench(row: Row, where: str, rng: random.Random) -> RubricPrompt:
+    """An instruction with, for most, an input to work on; its decomposed questions, to be answered YES or NO, are the
+    criteria."""
+    instruction, given = field(row, "instruction", str, where), field(row, "input", str, where)
+    questions = _strings(row, "decomposed_questions", where)
+    prompt = f"{instruction}\n\n{given}" if given.strip() else instruction
+    return RubricPrompt(_id(row, "id", where), prompt, tuple(map(Criterion, questions)), source="infobench")
+
+
 def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
     """Its prompts carry no rubric: one has to be extracted by an LLM before they train the discriminator."""
     turns = _turns(row.get("messages"), "messages", where)
@@ -363,6 +372,7 @@ SOURCES = {
     **{name: Source(HUB_IDS[name], _benchmark(name)) for name in BENCHMARKS if name in HUB_IDS},
     "muldimif": Source("Junjie-Ye/MulDimIF", _benchmark("muldimif"), data_files="Data/test.json"),
     "advancedif": Source("facebook/AdvancedIF", _advancedif),
+    "infobench": Source("kqsong/InFoBench", _infobench),
     "math500": Source("HuggingFaceH4/MATH-500", _math, split="test"),
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
     "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),

@@ -34,7 +34,12 @@ an interruption of any kind the same command carries on. PROFILE is a name in pa
 """
 
 # Subcommands that parse their own arguments, and the module each lives in.
-PASSED_ON = {"grade": "rtt_lib.bench.grade", "attribute": "rtt_lib.run.attribute"}
+PASSED_ON = {
+    "grade": "rtt_lib.bench.grade",
+    "conform": "rtt_lib.run.conform",
+    "judge-check": "rtt_lib.run.judge_check",
+    "attribute": "rtt_lib.run.attribute",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands.add_parser("run", help="run a profile's notebooks", description=RUN_ABOUT, formatter_class=raw))
     commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
+    commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
+    commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")

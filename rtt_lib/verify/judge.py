@@ -108,6 +108,7 @@ class Judge:
         self.cache = Path(cache) if cache is not None else None
         self.budget, self.measure, self.max_unknown = budget, measure, max_unknown
         self.usage = Usage()
+        self.asked_again: set[Question] = set()  # whose first answer was neither YES nor NO
         self._recent: deque[str] = deque(maxlen=RECENT)  # why a question stayed undecided, "" where it did not
 
     def check_many(self, questions: Sequence[Question]) -> list[Verdict]:
@@ -137,7 +138,7 @@ class Judge:
         if known in ("YES", "NO"):
             return Verdict(known == "YES", note)
         try:
-            value = await self._ask(session, messages)
+            value = await self._ask(session, question, messages)
         except EndpointError as error:
             return self._counted(Verdict(None, f"the judge gave no answer: {error}"))
         if value is None:
@@ -146,12 +147,13 @@ class Judge:
             await asyncio.to_thread(keep, path, "YES" if value else "NO")
         return self._counted(Verdict(value, note))
 
-    async def _ask(self, session: Session, messages: list[dict]) -> bool | None:
+    async def _ask(self, session: Session, question: Question, messages: list[dict]) -> bool | None:
         """An answer that is neither YES nor NO is asked once more, with a reminder."""
         first = await session.chat(messages)
         value = parse_answer(first)
         if value is not None:
             return value
+        self.asked_again.add(question)
         again = [{"role": "assistant", "content": first or "..."}, {"role": "user", "content": REMINDER}]
         return parse_answer(await session.chat(messages + again))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
+from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Verdict
 
 Scope = Literal["global", "local"]
 Polarity = Literal["positive", "negative"]
+Place = tuple[Scope, Polarity]
 Check = Callable[[Mapping[str, Any], str, str], Verdict]
 
 
@@ -22,12 +24,15 @@ class Rule:
     scope:    global: the whole response is responsible (counts, lengths, language, overall format);
               local: some segment is.
     polarity: positive: something must be present; negative: something must be absent.
+    place:    scope and polarity for the arguments of one criterion, where they decide; scope and polarity above are
+              then those of most criteria.
     """
 
     id: str
     check: Check
     scope: Scope
     polarity: Polarity = "positive"
+    place: Callable[[Mapping[str, Any]], Place] | None = None
 
 
 # The module that registers the rules of each family, imported at first use.
@@ -43,13 +48,15 @@ FAMILIES = {
 RULES: dict[str, Rule] = {}
 
 
-def rule(id: str, scope: Scope, polarity: Polarity = "positive") -> Callable[[Check], Check]:
+def rule(
+    id: str, scope: Scope, polarity: Polarity = "positive", place: Callable[[Mapping[str, Any]], Place] | None = None
+) -> Callable[[Check], Check]:
     """Register `check(args, prompt, response) -> Verdict` under `id` (`family:rule`)."""
 
     def register(check: Check) -> Check:
         if id in RULES:
             raise ValueError(f"rule {id!r} is registered twice")
-        RULES[id] = Rule(id, check, scope, polarity)
+        RULES[id] = Rule(id, check, scope, polarity, place)
         return check
 
     return register
@@ -65,3 +72,12 @@ def find_rule(id: str) -> Rule:
         known = sorted(name for name in RULES if name.startswith(family + ":"))
         raise RTTError(f"unknown verifier {id!r}: {family} has {', '.join(known)}")
     return RULES[id]
+
+
+def rule_of(criterion: Criterion) -> Rule:
+    """The rule that decides the criterion, with the scope and the polarity that the criterion's arguments give it."""
+    found = find_rule(criterion.verifier)
+    if found.place is None:
+        return found
+    scope, polarity = found.place(criterion.args)
+    return replace(found, scope=scope, polarity=polarity)

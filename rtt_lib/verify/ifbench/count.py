@@ -67,13 +67,13 @@ def conjunctions(args: Args, prompt: str, response: str) -> Verdict:
     return counted(len(found), number(args, "small_n"), "different coordinating conjunctions")
 
 
-@instruction("count:person_names", "local", versions=(PAPER,))
+@instruction("count:person_names", "global", versions=(PAPER,))
 def person_names(args: Args, prompt: str, response: str) -> Verdict:
     """In 2025 a name counts inside a longer word as well (Leo in Leonard)."""
     return _enough_names(args, response, [span for name in NAMES for span in find_all(name, response)])
 
 
-@instruction("count:person_names", "local", versions=(HEAD,))
+@instruction("count:person_names", "global", versions=(HEAD,))
 def person_names_whole(args: Args, prompt: str, response: str) -> Verdict:
     return _enough_names(args, response, text.match_spans(WHOLE_NAME, response))
 
@@ -129,7 +129,7 @@ def words_japanese(args: Args, prompt: str, response: str) -> Verdict:
     return Verdict(True, f"every word at a multiple of {every} is Japanese or a number")
 
 
-@instruction("count:keywords_multiple", "local")
+@instruction("count:keywords_multiple", "global")
 def keywords_multiple(args: Args, prompt: str, response: str) -> Verdict:
     lowered, spans = text.Lowered(response), []
     keywords = {name: words_of(args, name).strip().lower() for name in KEYWORD_COUNTS}

@@ -144,7 +144,7 @@ def _quotes_apart(response: str) -> Verdict:
     return Verdict(True, "something follows every quote")
 
 
-@instruction("format:list", "local")
+@instruction("format:list", "global")
 def list_marker(args: Args, prompt: str, response: str) -> Verdict:
     """At least two markers, anywhere."""
     found = find_all(words_of(args, "sep"), response)

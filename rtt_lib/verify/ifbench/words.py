@@ -74,7 +74,7 @@ def _all_words(lacking: Sequence[Piece], what: str) -> Verdict:
     return Verdict(True, f"every word has {what}")
 
 
-@instruction("words:palindrome", "local")
+@instruction("words:palindrome", "global")
 def palindrome(args: Args, prompt: str, response: str) -> Verdict:
     words = [(word.text.lower(), word) for word in bare_words(response)]
     found = [word for lowered, word in words if len(lowered) >= 5 and lowered == lowered[::-1]]

@@ -26,10 +26,10 @@ from rtt_lib.verify.muldimif import (
     tables,
     words,
 )
-from rtt_lib.verify.registry import Scope, rule
+from rtt_lib.verify.registry import Place, Scope, rule
 from rtt_lib.verify.verdict import Verdict
 
-__all__ = ["CATEGORIES", "category", "check", "parsed", "verifier_id"]
+__all__ = ["CATEGORIES", "category", "check", "parsed", "place", "verifier_id"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ EXCEPTIONS = {
     "Format_Blurb": Room(identifiers.parse, identifiers.check),
     "Table_Table": Room(tables.parse_row_cap, tables.check_row_cap),
 }
-# Where the evidence is some segment that must be there; the others are about the whole response.
+# Where some segment is the evidence, for most wordings; the others are about the whole response.
 LOCAL = ("Content_Identifiers", "Content_Keywords", "Content_Punctuation", "Format_Markdown")
 
 
@@ -110,6 +110,12 @@ def check(args: Mapping[str, Any], prompt: str, response: str) -> Verdict:
     return Verdict(verdict.value, "the official parser gets no rule from this wording: its verdict is nearly constant")
 
 
+def place(args: Mapping[str, Any]) -> Place:
+    """Scope and polarity (App. C.3) of a constraint: its wording decides, not its category alone."""
+    kind, subtype, text = _constraint(args)
+    return _read(kind, subtype, text)[1].place if category(kind, subtype) in LOCAL else ("global", "positive")
+
+
 def _constraint(args: Mapping[str, Any]) -> tuple[str, str, str]:
     for name in ("type", "subtype", "text"):
         if not isinstance(args.get(name), str):
@@ -126,7 +132,7 @@ def _read(type: str, subtype: str, text: str) -> tuple[Room, Any]:
 
 def _register(name: str) -> None:
     scope: Scope = "local" if name in LOCAL else "global"
-    rule(f"muldimif:{name}", scope)(check)
+    rule(f"muldimif:{name}", scope, place=place)(check)
 
 
 for _name in CATEGORIES:

@@ -6,16 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from rtt_lib.verify.registry import Place
+from rtt_lib.verify.text import match_spans
 from rtt_lib.verify.verdict import Verdict
 
 Kind = Literal["contains", "starts", "name with letter", "no bullets", "blurb"]
+# Official: upper and lower case matter in some of them; of several quotations the last is meant.
 WORDINGS: tuple[tuple[Kind, str], ...] = (
-    ("contains", "^start identifier: each example must start with .*'([^']+)'"),
-    ("starts", "^start identifier(?: must be|:).*?\\s'([^']+)'"),
-    ("starts", "(?:start|begin) (?:with|by) the (?:identifier|phrase) '?([^']+)'?"),
-    ("name with letter", "^the name of the showroom must start with the letter '([a-z])'\\."),
-    ("no bullets", "no bullet points"),
-    ("blurb", "short blurb"),
+    ("contains", "^Start identifier(?: must be|:).*Each example must start with .*'([^']+)'"),
+    ("starts", "^Start identifier(?: must be|:).*\\s'([^']+)'"),
+    ("starts", "(?i:start|begin) (?i:with|by) (?i:the) (?i:identifier|phrase) '?([^']+)'?"),
+    ("name with letter", "^The name of the showroom must start with the letter '([A-Za-z])'\\."),
+    ("no bullets", "(?i:no bullet points)"),
+    ("blurb", "(?i:short blurb)"),
 )
 BLURB_LENGTH = 200
 
@@ -35,12 +38,19 @@ class IdentifierRule:
     def understood(self) -> bool:
         return self.kind is not None
 
+    @property
+    def place(self) -> Place:
+        """A length and "in full sentences" are about the whole response; bullet points must be absent."""
+        if self.kind == "blurb" or self.constant:
+            return "global", "positive"
+        return "local", "negative" if self.kind == "no bullets" else "positive"
+
 
 def parse(text: str) -> IdentifierRule:
     for kind, pattern in WORDINGS:
-        if match := re.search(pattern, text, re.IGNORECASE):
+        if match := re.search(pattern, text):
             return IdentifierRule(kind, match[1] if match.groups() else "")
-    return IdentifierRule(None, constant="full sentences" in text.lower())  # "in full sentences" always passes
+    return IdentifierRule(None, constant="be in full sentences" in text)  # "in full sentences" always passes
 
 
 def check(rule: IdentifierRule, response: str) -> Verdict:
@@ -51,8 +61,8 @@ def check(rule: IdentifierRule, response: str) -> Verdict:
     if rule.kind == "starts":
         return _starts(rule.words, response)
     if rule.kind == "no bullets":
-        bulleted = any(line.lstrip().startswith(("-", "*")) for line in response.split("\n"))
-        return Verdict(not bulleted, "there are bullet points" if bulleted else "")
+        bullets = match_spans(r"^[^\S\n]*([-*].*)$", response, re.MULTILINE, group=1)
+        return Verdict(not bullets, f"{len(bullets)} bullet points" if bullets else "", bullets)
     if rule.kind == "contains":  # official: once is enough
         match = re.search(re.escape(rule.words), response)
     else:  # official: any word that starts with the letter in upper case and goes on in ASCII letters

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from rtt_lib.verify.muldimif import layout
 from rtt_lib.verify.muldimif.wording import ONE_TO_TEN, Bounds, Numbers
+from rtt_lib.verify.registry import Place
 from rtt_lib.verify.verdict import Span, Verdict
 
 TIMES = Numbers(ONE_TO_TEN | {"once": 1, "twice": 2})
@@ -39,6 +40,15 @@ class KeywordRule:
     unwanted: str | None = None
     each: str | None = None
     understood: bool = True
+
+    @property
+    def place(self) -> Place:
+        """How often and how many words are counts, and capitals in each word a style of the whole response.
+
+        A keyword to use beside one to avoid is two things; the first decides.
+        """
+        whole = self.least > 1 or self.words.given or self.capitalised
+        return "global" if whole else "local", "positive"
 
 
 def parse(text: str) -> KeywordRule:

@@ -50,9 +50,9 @@ def extract(part: Part | None, response: str) -> str:
     """The text of that part; where there is no such part, the whole response."""
     if part == "headings":
         return " ".join(re.findall(r"^#+\s*(.+)$", response, re.MULTILINE)) or response
-    if part == "keys":
+    if part == "keys" and "{" in response and "}" in response:
         return " ".join(re.findall(r'"([^"]+)"\s*:', response)) or response
-    if part is None or "|" not in response:
+    if part in (None, "keys") or "|" not in response:
         return response
     rows = [row for row in response.split("\n") if row.strip()]  # official: text around the table too
     if part == "entries":

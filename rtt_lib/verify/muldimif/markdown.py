@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtt_lib.verify.muldimif.wording import ONE_TO_TEN, Bounds, Numbers
+from rtt_lib.verify.registry import Place
 from rtt_lib.verify.verdict import Span, Verdict
 
 NUMBERS = Numbers(ONE_TO_TEN)
@@ -81,6 +82,13 @@ class MarkdownRule:
     @property
     def understood(self) -> bool:
         return bool(self.headings or self.quotes or self.bold or self.bullets)
+
+    @property
+    def place(self) -> Place:
+        """So many levels are a count, quotes all over a format of the whole; too deep a heading must be absent."""
+        if self.quotes == "all" or (self.headings and self.headings.count is not None):
+            return "global", "positive"
+        return "local", "negative" if self.headings and self.headings.deepest is not None else "positive"
 
 
 def parse(text: str) -> MarkdownRule:
@@ -167,7 +175,8 @@ def check(rule: MarkdownRule, response: str) -> Verdict:
         return Verdict(value, "" if value else "no headings, or not each as asked", _spans(found if value else bad))
     value = rule.headings is None or rule.headings.hold(found)
     levels = sorted({heading.level for heading in found})
-    return Verdict(value, f"heading levels: {levels}", _spans(_relevant(rule.headings, found)) if value else ())
+    evidence = _relevant(rule.headings, found) if value else _too_deep(rule.headings, found)
+    return Verdict(value, f"heading levels: {levels}", _spans(evidence))
 
 
 def _quotes_hold(quotes: str, lines: Sequence[str]) -> bool:
@@ -186,6 +195,11 @@ def _relevant(rule: HeadingRule | None, found: Sequence[Heading]) -> list[Headin
         for heading in found
         if (not rule.levels or heading.level in rule.levels) and rule.title in (None, heading.title)
     ]
+
+
+def _too_deep(rule: HeadingRule | None, found: Sequence[Heading]) -> list[Heading]:
+    """The headings that must not be there; the rest of the rules ask for some that must."""
+    return [h for h in found if rule and rule.deepest is not None and h.level > rule.deepest]
 
 
 def _spans(found: Sequence[Heading]) -> tuple[Span, ...]:

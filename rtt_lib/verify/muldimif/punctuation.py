@@ -7,6 +7,7 @@ import string
 from dataclasses import dataclass
 from typing import Literal
 
+from rtt_lib.verify.registry import Place
 from rtt_lib.verify.text import nltk_missing, sentence_spans
 from rtt_lib.verify.verdict import Span, Verdict
 
@@ -25,6 +26,10 @@ class PunctuationRule:
     @property
     def understood(self) -> bool:
         return bool(self.marks)
+
+    @property
+    def place(self) -> Place:
+        return "local", "negative" if self.forbidden else "positive"
 
 
 def parse(text: str) -> PunctuationRule:
