@@ -82,12 +82,12 @@ def test_d2_on_a_discriminator():
     assert survival_table(scored.relevance, scored)["left after truncation"].tolist() == [1, 0]
 
 
-def test_without_a_discriminator_there_is_nothing_to_measure(tmp_path):
-    assert discriminator_survival(tmp_path, worked_example()).empty
+def test_in_another_world_there_is_nothing_to_measure():
+    assert discriminator_survival(load_profile(REPOSITORY / "params" / "smol-cpu.yaml"), worked_example()).empty
 
 
-def test_the_arms_of_the_experiment_with_their_references_on_the_same_seeds(tmp_path):
-    specs = released_specs(load_profile(REPOSITORY / "params" / "micro.yaml"), tmp_path)
+def test_the_arms_of_the_experiment_with_their_references_on_the_same_seeds():
+    specs = released_specs(load_profile(REPOSITORY / "params" / "micro.yaml"))
     assert {spec.world for spec in specs} == {"L"} and {"RL-AON", "RTT-AON mixed rows"} <= {s.arm.name for s in specs}
     assert {spec.arm.name for spec in specs} <= set(ARMS)
     seeds = {name: {s.seed for s in specs if s.arm.name == name} for name in ("RTT-AON", "RTT-AON mixed rows")}
