@@ -8,7 +8,6 @@ import re
 
 import pytest
 from datasets import Dataset
-from rtt_lib.worlds.micro.training import ON_CPU
 from toys import byte_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig, GRPOTrainer
@@ -17,6 +16,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.reward import read_rubric, rubric_reward
 from rtt_lib.verify.verdict import Verdict
+from rtt_lib.worlds.micro.world import ON_CPU
 
 NO_COMMA = {"text": "No commas.", "verifier": "ifeval:punctuation:no_comma", "args": {}}
 TWO = {

@@ -49,8 +49,8 @@ def trained_on(folder, scheme: str, **changes) -> Batch:
             self.rollouts, self.credit = rollouts, super()._credit(rollouts, a_res)
             return self.credit
 
-        def _advantages(self, credit, mask):
-            self.trained_on = super()._advantages(credit, mask)
+        def _advantages(self, credit):
+            self.trained_on = super()._advantages(credit)
             return self.trained_on
 
     trainer = train(

@@ -305,7 +305,7 @@ def problems_sentences(table: pd.DataFrame, group_size: int) -> list[str]:
     """What the table says, per world, in a sentence computed from it."""
     say: Callable[[float], str] = "{:.0%}".format
     return [
-        f"Dials {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
+        f"World {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
         f"{say(row['silent groups, AON'])} of the groups of {group_size} without a signal (CSR "
         f"{say(row['silent groups, CSR'])}); of the pairs that CSR scores alike {say(row['of these, other criteria'])} "
         f"satisfy different criteria, {say(row['of these, disjoint'])} have none in common."

@@ -214,15 +214,15 @@ def changed_module(mutant: Mutant) -> ast.Module:
 # ---------------------------------------------------------------------------------------------------- trying them out
 
 
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module of ours in its changed form; our own source, nothing from outside."""
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds one module of ours in its changed form, and lets Python's loader run it as it runs any module."""
 
     def __init__(self, mutant: Mutant) -> None:
         parts = Path(mutant.file).with_suffix("").parts
         self.package = parts[-1] == "__init__"
         self.name = ".".join(("rtt_lib", "verify", *parts[: -1 if self.package else None]))
         self.file = VERIFY / mutant.file
-        self.code = compile(changed_module(mutant), str(self.file), "exec")
+        self.source = ast.unparse(changed_module(mutant))
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         if name != self.name:
@@ -232,8 +232,11 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             spec.submodule_search_locations = [str(self.file.parent)]
         return spec
 
-    def exec_module(self, module: Any) -> None:
-        exec(self.code, module.__dict__)
+    def is_package(self, name: str) -> bool:
+        return self.package
+
+    def get_source(self, name: str) -> str:
+        return self.source
 
 
 Decided = tuple[bool | None, tuple]  # value and spans of a verdict
