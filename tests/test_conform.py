@@ -27,6 +27,7 @@ needs_data = pytest.mark.skipif(nltk_missing(*ENGLISH) is not None, reason=str(n
 # ------------------------------------------------------------------------------------------------------------ the set
 
 
+@pytest.mark.slow
 def test_the_stored_set_is_the_one_that_is_made():
     """But for the items that the official code has no stable verdict on; and it is small."""
     assert STORED.stat().st_size < 1.5 * 2**20
@@ -221,6 +222,7 @@ INSTRUCTION_DICT = {name: Checker for name in ("random", "broken", "fine")}
 """
 
 
+@pytest.mark.slow
 def test_random_and_broken_verdicts_are_left_out(tmp_path):
     """The whole way, through the process that asks the official code, on a small code of our own."""
     (tmp_path / "instruction_following_eval").mkdir()

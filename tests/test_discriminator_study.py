@@ -58,6 +58,7 @@ def test_a_profile_on_text_examines_what_is_there(tmp_path):
     assert list(both.train()) == both.variants and both.unseen["greedy"] == ()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_english")
 def test_an_english_profile_examines_the_two_that_arms_read():
     study = study_of(toy_profile())

@@ -725,6 +725,7 @@ def run_python(*command: str, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_advantages_of_one(tmp_path):
     script = str(HERE / "two_processes.py")
     run_python(script, str(tmp_path / "one"), cwd=tmp_path)

@@ -150,6 +150,7 @@ def log_of(checkpoint: Path) -> list[dict]:
     return json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
 
 
+@pytest.mark.slow
 def test_fsdp2_in_two_processes_is_one_process(tmp_path):
     """Advantages, gradients, weights, a checkpoint between two minibatches, a step that is not finite, sampling."""
     script, launch = str(HERE / "two_processes.py"), ("-m", "torch.distributed.run", "--standalone")

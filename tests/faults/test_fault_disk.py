@@ -86,6 +86,7 @@ def commands(house: House, script: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @needs_mount
 def test_nothing_can_be_written(tmp_path):
     said = commands(
@@ -102,6 +103,7 @@ def test_nothing_can_be_written(tmp_path):
     assert len(re.findall("rtt: (?!missing here)", said)) == 2 and "Traceback" not in said
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_disk_that_fills_up_costs_the_running_notebook_and_no_more(tmp_path):
     house = House(tmp_path, ["01_first"])
