@@ -94,6 +94,7 @@ def test_base_data_and_discriminator_decide_a_run():
     assert inputs(evaluation__prompts="4") == inputs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["RL-CSR", "RTT-CSR"])
 def test_a_run_from_start_to_end(arm, empty_store, tmp_path):
     spec = spec_of(toy_profile(), arm)

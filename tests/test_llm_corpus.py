@@ -80,6 +80,7 @@ def test_one_answer_more_changes_nothing_else(profile, server, monkeypatch):
     assert server.asked.total() - asked < 40
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_do_its_work_stops_it_until_it_does(profile, monkeypatch, capsys):
     whole = answer
     monkeypatch.setattr("strong_llm.answer", lambda asked: "<think>What may that be?</think>")

@@ -77,6 +77,7 @@ def test_without_a_server_and_without_need_it_says_so(profile, capsys):
     assert "rtt run quick --only 03" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_server_has_a_key_of_its_own(profile, server, monkeypatch):
     for name in ("RTT_API_KEY", "RTT_API_KEY_OMITTER"):
         monkeypatch.setenv(name, f"value of {name}".replace(" ", "-"))

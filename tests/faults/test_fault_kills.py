@@ -67,6 +67,7 @@ def files_of_responses(folder):
     return files_of(folder, "responses.jsonl", "responses.jsonl.json")
 
 
+@pytest.mark.slow
 @sized("kills", 2, KILLS)
 def test_reinforcement_learning(tmp_path, kills):
     spec = work.SPEC

@@ -125,6 +125,7 @@ print(read_many(endpoint, ["hello"], str, cache=Path(results_dir) / "answers"))
 write_text(tables / "verdicts.csv", "\\n".join(map(str, verdicts)))"""
 
 
+@pytest.mark.slow
 def test_a_key_is_sent_to_its_server_and_written_nowhere(tmp_path, monkeypatch):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
