@@ -30,6 +30,7 @@ def lines_of(text: str, **folders) -> dict[str, str]:
     return {name: line for name, folder in folders.items() for line in text.splitlines() if folder.name in line}
 
 
+@pytest.mark.slow
 def test_each_thing_that_is_kept_has_a_line(a_store, capsys):
     assert cli.main(["runs"]) == 0
     text = capsys.readouterr().out

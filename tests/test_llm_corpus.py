@@ -28,6 +28,7 @@ def test_a_corpus_of_the_papers_size_has_the_papers_parts():
     assert sum(llm_corpus.shares(1001)) == 1001
 
 
+@pytest.mark.slow
 def test_every_example_is_what_it_says_it_is(profile, server):
     weak = ("--omitter", f"http://127.0.0.1:{server.server_port}/v1", "weak")
     assert make(profile, *weak) == 0

@@ -755,6 +755,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
 
 
+@pytest.mark.slow
 def test_the_script_in_the_readme_trains(tmp_path):
     """As printed, but for the model (a tiny one) and the length of the run."""
     text = (HERE.parent / "README.md").read_text(encoding="utf-8")

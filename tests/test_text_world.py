@@ -61,6 +61,7 @@ def test_a_counterfactual_arm_looks_for_its_criteria_first(text_profile, empty_s
 # --- training and evaluating ---
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("arm", ["RL-CSR", "RTT-AON oracle", "RTT-AON counterfactual", "RTT-CSR greedy", "SFT", "DPO"])
 def test_an_arm_trains_and_leaves_a_policy(text_profile, text_folder, empty_store, arm):

@@ -45,6 +45,7 @@ def server() -> Iterator[Server]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @sized("kills", 3, KILLS)
 @pytest.mark.parametrize("task", [work.judge, work.annotate], ids=["judge", "annotation"])
 def test_answers_that_were_paid_for_are_kept(tmp_path, server, task, kills):
@@ -78,6 +79,7 @@ def test_reinforcement_learning(tmp_path, kills):
     )  # two kills can both miss
 
 
+@pytest.mark.slow
 @sized("kills", 2, KILLS)
 def test_training_of_the_discriminator(tmp_path, kills):
     train = work.discriminator
