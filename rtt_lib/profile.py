@@ -115,12 +115,13 @@ class Compute:
     """Where it runs, and what samples responses.
 
     vllm: off, colocate, or server. sampler: what samples without vLLM, `model.generate` of transformers or our own loop
-    (`rtt_lib.bench.fast`), for Llama models without LoRA.
+    (`rtt_lib.bench.fast`), for Llama models without LoRA. share_prompts: compute a prompt once for all its responses.
     """
 
     workers: int = 2
     vllm: Literal["off", "colocate", "server"] = "off"
     sampler: Literal["transformers", "fast"] = "transformers"
+    share_prompts: bool = False
     policy_gpus: int = 0
     judge_gpus: int = 0
     judge_url: str | None = None

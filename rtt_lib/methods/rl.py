@@ -75,6 +75,7 @@ def config(task: Task) -> RTTGRPOConfig:
         per_device_train_batch_size=batch,
         save_steps=task.world.checkpoint_every * rl.minibatches,
         seed=task.number,
+        share_prompts=task.compute.share_prompts,
         **arm_settings(task.arm, rl),
         **step_settings(rl, accumulate),
         **vllm_settings(task.compute, longest),

@@ -9,6 +9,7 @@ What differs from `trl.GRPOTrainer`, and nothing else does:
 - A run in which too many verdicts are unknown stops.
 - Steps that are not finite are skipped, passes too large for memory are halved, and resuming is exact
   (`rtt_lib.methods.steady`).
+- If asked to, it computes a prompt once for all of its responses (`rtt_lib.methods.shared_prompts`).
 - More is logged (`verdict/*`, `credit/*`, `rtt/*`) and rollouts can be saved with the credit of every token.
 
 `docs/trl-options.md` says which of TRL's options go together with token credit.
@@ -42,7 +43,8 @@ from rtt_lib.methods.records import (
     rollout_rows,
     verdict_cells,
 )
-from rtt_lib.methods.steady import SteadyGRPOConfig, SteadyGRPOTrainer, own_tokens
+from rtt_lib.methods.shared_prompts import SharedPromptsConfig, SharedPromptsTrainer
+from rtt_lib.methods.steady import own_tokens
 from rtt_lib.methods.token_rewards import RESPONSE_LOCAL
 from rtt_lib.methods.verification import (
     ADVICE,
@@ -64,7 +66,7 @@ __all__ = ["RTTGRPOConfig", "RTTGRPOTrainer", "rubric_dataset"]
 
 
 @dataclass
-class RTTGRPOConfig(SteadyGRPOConfig):
+class RTTGRPOConfig(SharedPromptsConfig):
     """`trl.GRPOConfig` with the settings of section 4.2. TRL's own `beta` stays the KL coefficient (the paper: 0)."""
 
     alpha: float = field(default=1.0, metadata={"help": "Weight of the response-level advantage (Eq. 7)."})
@@ -145,7 +147,7 @@ class RTTGRPOConfig(SteadyGRPOConfig):
             )
 
 
-class RTTGRPOTrainer(SteadyGRPOTrainer):
+class RTTGRPOTrainer(SharedPromptsTrainer):
     """GRPO with rubric rewards and token-level credit.
 
     model, args, train_dataset, processing_class, ...: as in TRL. The data set has columns `prompt` and `criteria`

@@ -46,7 +46,9 @@ class MicroWorld:
 
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
         steps = self.profile.policy.pretrain_steps
-        found = {"base": base_fingerprint(self.name, seed[0], steps), "sampler": self.profile.compute.sampler}
+        compute = self.profile.compute
+        found = {"base": base_fingerprint(self.name, seed[0], steps), "sampler": compute.sampler}
+        found["share_prompts"] = compute.share_prompts
         if discriminator:
             variant = discriminators.variant_named(self.profile, discriminator)
             found["discriminator"] = discriminators.fingerprint(self.profile, variant)

@@ -83,6 +83,7 @@ class TextWorld:
             "judge": profile.compute.judge_url and profile.compute.judge_model,
             "vllm": profile.compute.vllm,
             "sampler": profile.compute.sampler,
+            "share_prompts": profile.compute.share_prompts,
         }
         if discriminator:
             folder = self.discriminator(discriminator)
