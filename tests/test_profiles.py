@@ -73,6 +73,14 @@ def test_unknown_arm_names_its_neighbour(write_profile) -> None:
     assert "experiments.core.arms: unknown arm 'RTT-AOM'; did you mean 'RTT-AON'?" in text
 
 
+def test_settings_behind_an_arms_name_are_checked(write_profile) -> None:
+    text = message(write_profile(), experiments__core__arms="[RTT-AON lr 1e-3]")
+    assert "experiments.core.arms: arm 'RTT-AON lr 1e-3': learning_rate must be above zero and written 0.001" in text
+    text = message("micro", experiments__core__arms="[RL-AON minibatches 3]")
+    assert "experiments.core.arms: 'RL-AON minibatches 3': 128 responses do not divide into 3 minibatches" in text
+    assert load_profile("micro", {"experiments.core.arms": "[RL-AON minibatches 4]"})
+
+
 def test_mixed_rows_need_rubrics_of_one_length() -> None:
     for arm in ("RTT-AON mixed rows", "RTT-CSR as released"):
         text = message("smol", experiments__core__arms=f"[{arm}]")
