@@ -152,7 +152,7 @@ def test_the_base_is_not_trained(empty_store):
 def test_an_unknown_arm_is_named_with_the_choices():
     with pytest.raises(RTTError, match="unknown arm 'zzz'; there are: base, SFT"):
         find_arm("zzz")
-    with pytest.raises(RTTError, match="unknown arm 'RTT-AON lrr 0.1'; did you mean"):
+    with pytest.raises(RTTError, match=r"unknown arm 'RTT-AON lrr 0.1'; did you mean"):
         find_arm("RTT-AON lrr 0.1")
     assert all(name == arm.name for name, arm in ARMS.items())
 

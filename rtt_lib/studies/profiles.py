@@ -55,8 +55,8 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
             _require(
                 data.source in by_rule or data.responses is not None,
                 dotted,
-                f"'{named}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's as "
-                "data.responses",
+                f"'{named}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's "
+                "as data.responses",
                 where,
             )
             _require(

@@ -19,7 +19,7 @@ UNTRAINED = "none"  # the arm evaluates the base policy as it is
 
 @dataclass(frozen=True)
 class RunSpec:
-    """An arm in a world with a seed: A0 is base policy A with RL seed 0. The profile's `rl` takes the arm's settings."""
+    """An arm in a world with a seed: A0 is base policy A with RL seed 0. `profile` takes on the arm's settings."""
 
     arm: Arm
     world: str
