@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rtt_lib.methods import rl
-from rtt_lib.methods.arms import ARMS
+from rtt_lib.methods.arms import find_arm
 from rtt_lib.methods.task import Task
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.rubrics.compose import compose, default_tasks
@@ -37,13 +37,13 @@ def trainer_arguments(monkeypatch) -> dict:
 
 
 def task_of(profile, world: str, arm: str, folder: Path) -> Task:
-    spec = RunSpec(ARMS[arm], world, "A3", profile)
+    spec = RunSpec(find_arm(arm), world, "A3", profile)
     model, tokenizer = SimpleNamespace(num_parameters=lambda: 1), SimpleNamespace(chat_template=None)
     if world == "composed":
         prompts = compose(default_tasks(), 4, 0)
     else:
         prompts, _ = spec.home.prompts(spec.number, tokenizer)
-    return Task(spec.arm, profile.rl, profile.compute, 3, spec.home, model, tokenizer, prompts, folder)
+    return Task(spec.arm, spec.profile.rl, profile.compute, 3, spec.home, model, tokenizer, prompts, folder)
 
 
 def start_micro(arm: str, folder: Path, rl=RL) -> Task:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from arms_toy import RL, Stop, start_micro, start_text, trainer_arguments
+from arms_toy import RL, Stop, start_micro, start_text, task_of, trainer_arguments
 
 from rtt_lib.errors import RTTError
 from rtt_lib.methods import rl
@@ -150,6 +150,48 @@ def test_the_base_is_not_trained(empty_store):
 
 
 def test_an_unknown_arm_is_named_with_the_choices():
-    with pytest.raises(RTTError, match="unknown arm 'RTT': choose among base, SFT"):
-        find_arm("RTT")
+    with pytest.raises(RTTError, match="unknown arm 'zzz'; there are: base, SFT"):
+        find_arm("zzz")
+    with pytest.raises(RTTError, match=r"unknown arm 'RTT-AON lrr 0.1'; did you mean"):
+        find_arm("RTT-AON lrr 0.1")
     assert all(name == arm.name for name, arm in ARMS.items())
+
+
+def test_settings_behind_a_name_reach_the_trainer(made, tmp_path):
+    task = task_of(replace(load_profile("ci"), rl=replace(RL, warmup_steps=7)), "L",
+                   "RTT-AON beta 0.25 lr 0.002 minibatches 4 steps 3", tmp_path)  # fmt: skip
+    with pytest.raises(Stop):
+        rl.train(task, tmp_path)
+    args = made["args"]
+    found = (args.token_beta, args.learning_rate, args.steps_per_generation, args.max_steps, args.warmup_steps)
+    assert found == (0.25, 0.002, 4, 3 * 4, 7)  # one pass each update, so a rollout step is four of them
+    assert args.per_device_train_batch_size == 4 * 8 // 4 and len(task.prompts) == 3 * 4  # 4 prompts a step
+    assert row(made) == METHOD | {"beta": 0.25, "reward": "aon"}
+
+
+def test_settings_change_only_what_they_name():
+    plain, tuned = find_arm("RL-CSR"), find_arm("RL-CSR lr 1e-05 minibatches 1")
+    assert tuned.over(RL) == replace(RL, learning_rate=1e-5, minibatches=1) and plain.over(RL) is RL
+    assert replace(tuned, name=plain.name, about=plain.about, settings=()) == plain
+    named = find_arm("RTT-AON beta 0.25 steps 5")
+    assert replace(named, name="", about="", settings=()) == replace(ARMS["RTT-AON beta 0.25"], name="", about="")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("RTT-AON lr 1e-3", "learning_rate must be above zero and written 0.001"),
+        ("RTT-AON lr 0", "learning_rate must be above zero"),
+        ("RTT-AON beta 0.50", "beta must be above zero and written 0.5"),
+        ("RTT-AON steps 3 lr 0.1", "unknown arm"),
+        ("RTT-AON minibatches 0", "unknown arm"),
+        ("RL-AON beta 0.5", "'RL-AON' takes no beta"),
+        ("GDPO-CSR beta 0.5", "'GDPO-CSR' takes no beta"),
+        ("RTT-AON beta 0.75 beta 0.5", "'RTT-AON beta 0.75' takes no beta"),
+        ("SFT lr 0.1", "'SFT' takes no learning_rate"),
+        ("base steps 3", "'base' takes no steps"),
+    ],
+)
+def test_a_run_has_one_name_and_no_setting_without_effect(name, says):
+    with pytest.raises(RTTError, match=says):
+        find_arm(name)

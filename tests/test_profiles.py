@@ -19,7 +19,7 @@ def test_every_shipped_profile_loads(path: Path) -> None:
 
 
 def test_all_profiles_are_there() -> None:
-    own = "ci quick micro micro-full english smol smol-cpu smol-ten"
+    own = "ci quick micro micro-full tuning fresh english smol smol-cpu smol-ten"
     paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b"
     assert {path.stem for path in PARAMS} == {*own.split(), *paper.split()}
 
@@ -71,6 +71,14 @@ def test_supervised_arms_need_prompts_that_divide_into_minibatches(write_profile
 def test_unknown_arm_names_its_neighbour(write_profile) -> None:
     text = message(write_profile(), experiments__core__arms="[RTT-AOM]")
     assert "experiments.core.arms: unknown arm 'RTT-AOM'; did you mean 'RTT-AON'?" in text
+
+
+def test_settings_behind_an_arms_name_are_checked(write_profile) -> None:
+    text = message(write_profile(), experiments__core__arms="[RTT-AON lr 1e-3]")
+    assert "experiments.core.arms: arm 'RTT-AON lr 1e-3': learning_rate must be above zero and written 0.001" in text
+    text = message("micro", experiments__core__arms="[RL-AON minibatches 3]")
+    assert "experiments.core.arms: 'RL-AON minibatches 3': 128 responses do not divide into 3 minibatches" in text
+    assert load_profile("micro", {"experiments.core.arms": "[RL-AON minibatches 4]"})
 
 
 def test_mixed_rows_need_rubrics_of_one_length() -> None:

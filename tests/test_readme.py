@@ -14,10 +14,10 @@ import pytest
 import yaml
 from committed import RESULTS, logs, table
 
+from rtt_lib.analysis.coverage import coverage
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.report import readme
-from rtt_lib.stats import coverage
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGE = " ".join((REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8").split())

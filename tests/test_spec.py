@@ -33,6 +33,16 @@ def test_the_fingerprint_follows_settings_and_discriminator():
     assert replace(SPEC, profile=other_d).training_fingerprint == prints[0], "an oracle's run reads no discriminator"
 
 
+def test_settings_of_an_arm_are_those_of_its_run_and_of_no_other():
+    tuned = of("RTT-CSR lr 0.002 steps 3")
+    assert tuned.profile == replace(PROFILE, rl=replace(TINY, learning_rate=0.002, steps=3))
+    assert replace(tuned, seed="B0").profile == tuned.profile and of("RTT-CSR").profile.rl == TINY
+    names = ("RTT-CSR", "RTT-CSR lr 0.002", "RTT-CSR lr 0.003", "RTT-CSR steps 3", "RTT-CSR beta 0.25")
+    prints = {of(name).training_fingerprint for name in names}
+    assert len(prints) == len(names)
+    assert len({of(name).home.training_inputs("A0", "taxonomy")["discriminator"] for name in names}) == 1
+
+
 def test_an_evaluation_of_other_size_is_the_same_training():
     more = replace(SPEC, profile=replace(PROFILE, evaluation=replace(PROFILE.evaluation, prompts=17)))
     assert more.training_fingerprint == SPEC.training_fingerprint and more.fingerprint != SPEC.fingerprint

@@ -1,8 +1,24 @@
+import math
+from collections import Counter
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 
-from rtt_lib.stats import bootstrap, coverage, interquartile_mean, paired, smooth, steps_to_threshold, summary
+from rtt_lib.stats import (
+    bootstrap,
+    holm,
+    interquartile_mean,
+    p_value,
+    paired,
+    prediction_interval,
+    resampled,
+    smooth,
+    steps_to_threshold,
+    summary,
+)
 
 
 def runs(**arms):
@@ -50,14 +66,92 @@ def test_a_lone_run_of_a_base_model_does_not_make_the_interval_narrow():
     assert not paired(lone, "ours", "theirs", "score", "L")["better"]  # differences 0.1, -0.1, 0.8
 
 
-@pytest.mark.parametrize("design", ["AAA", "AABB", "AAABB", "AAAAAAAAAA"])
-def test_intervals_hold_the_mean_as_often_as_they_say(design):
-    assert 0.91 < coverage(list(design), trials=600) < 0.98
+def all_resamples(values, strata):
+    """Every resample drawn one by one, as the bootstrap is defined: the same chance for each."""
+    strata = list(strata) if min(Counter(strata).values()) > 1 else ["A"] * len(values)
+    groups = [[v for v, s in zip(values, strata, strict=True) if s == name] for name in sorted(set(strata))]
+    each = [[np.array(drawn) for drawn in product(group, repeat=len(group))] for group in groups]
+    mean, means = np.mean(values), []
+    for drawn in product(*each):
+        moved = [
+            len(d) * (np.mean(g) + (d.mean() - np.mean(g)) * np.sqrt(len(g) / (len(g) - 1)))
+            for d, g in zip(drawn, groups, strict=True)
+        ]
+        means.append(sum(moved) / len(values))
+    return np.sort(means) - mean, len(values) - len(groups)
 
 
-def test_coverage_falls_where_the_strata_differ():
-    alike, apart = (coverage(("A", "A", "A", "B", "B"), between, trials=400) for between in (0.0, 2.0))
-    assert apart < alike - 0.2  # the interval is of values within the strata
+@pytest.mark.parametrize("strata", ["AAAAA", "AAABB", "ABCDE", "AABB", "AAB"])
+@pytest.mark.parametrize("level", [0.95, 0.99])
+def test_the_interval_is_of_all_resamples(strata, level):
+    values = np.random.default_rng(3).normal(0.3, 1, len(strata))
+    missed, freedom = all_resamples(values, strata)
+    tail = (1 - level) / 2
+    cut = math.ceil(tail * len(missed) - 1e-9) - 1  # the first with at least `tail` of all at or below it
+    stretch = t.ppf(1 - tail, freedom) / norm.ppf(1 - tail)
+    expected = values.mean() + stretch * missed[cut], values.mean() + stretch * missed[-1 - cut]
+    assert bootstrap(values, list(strata), level) == pytest.approx(expected)
+
+
+def test_where_resamples_are_too_many_they_are_drawn():
+    values = np.random.default_rng(0).normal(size=9)
+    drawn, all_of_eight = resampled(values, ["A"] * 9), resampled(values[:8], ["A"] * 8)
+    assert len(drawn.weights) == 4000 and len(all_of_eight.weights) == 6435
+    assert all_of_eight.weights.sum() == pytest.approx(1)
+    reach = t.ppf(0.975, 8) * values.std(ddof=1) / 3  # Student's interval, which it should resemble
+    low, high = drawn.interval()
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.25 * reach)
+
+
+def test_several_means_at_once_are_those_one_by_one():
+    values = np.random.default_rng(1).normal(size=(5, 2, 3))
+    low, high = resampled(values, list("AAABB")).interval()
+    for i, j in product(range(2), range(3)):
+        assert bootstrap(values[:, i, j], list("AAABB")) == pytest.approx((low[i, j], high[i, j]))
+
+
+@pytest.mark.parametrize("values", [[0.4, 0.5, 0.3, 0.45, 0.1], [1, -0.2, 0.3, 0.5, 0.9], [-1, -2, -3, 0.4, -2]])
+def test_a_p_value_is_where_the_interval_begins_to_hold_zero(values):
+    p = p_value(values, list("ABCDE"))
+    below, above = bootstrap(values, list("ABCDE"), 1 - 0.99 * p), bootstrap(values, list("ABCDE"), 1 - 1.01 * p)
+    assert below[0] <= 0 <= below[1] and not above[0] <= 0 <= above[1]
+    assert p_value([-v for v in values], list("ABCDE")) == pytest.approx(p)
+
+
+def test_a_difference_without_spread_is_beyond_doubt_and_none_is_no_evidence():
+    assert p_value([0.1] * 5, list("ABCDE")) < 1e-9
+    assert p_value([-0.2, 0.2, -0.1, 0.1, 0], list("ABCDE")) > 0.9
+
+
+def test_holm_by_hand():
+    # Four comparisons: 0.001 <= 0.05/4, 0.015 <= 0.05/3, 0.03 > 0.05/2, so 0.04 is held against 0.05/2 too.
+    assert holm([0.03, 0.001, 0.04, 0.015], of=4) == pytest.approx([0.975, 0.9875, 0.975, 1 - 0.05 / 3])
+    # The same with two comparisons missing: 0.001 <= 0.05/6, 0.015 > 0.05/5, and all others against 0.05/5.
+    assert holm([0.03, 0.001, 0.04, 0.015], of=6) == pytest.approx([0.99, 1 - 0.05 / 6, 0.99, 0.99])
+    assert holm([0.04], of=1) == pytest.approx([0.95]) and holm([], of=3) == []
+
+
+def test_holm_rarely_sees_a_difference_where_there_is_none():
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(300):
+        rows = rng.normal(size=(4, 5))
+        p = [p_value(row, list("ABCDE")) for row in rows]
+        wrong += any(value <= 1 - level for value, level in zip(p, holm(p, of=4), strict=True))
+    assert wrong / 300 < 0.10  # one in twenty, give or take chance; uncorrected it is one in five
+
+
+def test_a_fresh_run_by_hand():
+    # Mean 0.5, standard deviation 0.1 (n - 1 = 4): 0.5 +- 2.776 x 0.1 x sqrt(1 + 1/5)
+    values = 0.5 + 0.1 * np.array([-1, -1, 0, 1, 1])
+    reach = 2.7764 * 0.1 * 1.2**0.5
+    assert prediction_interval(values) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-4)
+    assert all(map(math.isnan, prediction_interval([0.5, 0.6])))
+
+
+def test_a_fresh_run_of_normal_values_falls_into_its_interval_as_often_as_it_says():
+    values = np.random.default_rng(0).normal(size=(2000, 9))
+    inside = [low <= row[8] <= high for row in values for low, high in [prediction_interval(row[:8])]]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
 
 
 def test_each_base_has_its_own_mean():
@@ -123,4 +217,4 @@ def test_a_base_with_one_pair_beside_one_with_several_has_its_say():
         ]
     )
     result = paired(frame, "ours", "theirs", "score", "L")
-    assert result["low"] > 0 and not result["better"]
+    assert result["low"] > 0 and not result["agree"] and not result["better"]

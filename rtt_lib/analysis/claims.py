@@ -23,10 +23,11 @@ import numpy as np
 import pandas as pd
 
 from rtt_lib.analysis.comparison import BETAS, ENOUGH_RUNS, OWN_FAMILIES, SCORES, half_way, unit_of
+from rtt_lib.analysis.coverage import coverage, coverage_apart
 from rtt_lib.analysis.length_bias import SCENARIOS, simulate
 from rtt_lib.analysis.shapes import run_shapes
 from rtt_lib.files import write_text
-from rtt_lib.stats import bootstrap, coverage, paired
+from rtt_lib.stats import bootstrap, paired
 from rtt_lib.tables import markdown_table, save_table
 
 REPLICATES, FAILS, PARTLY = "replicates", "does not replicate", "partly"
@@ -455,7 +456,7 @@ def _held(design: Sequence[str]) -> str:
         return f"from {' '.join(design)} in {coverage(design):.0%} of simulations"
     return (
         f"from {' '.join(design)} in {coverage(design):.0%} of simulations in which base policies do not differ, in "
-        f"{coverage(design, 1.0):.0%} where they differ as much as seeds do"
+        f"{coverage_apart(design, 1.0):.0%} where they differ as much as seeds do"
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
+from rtt_lib.profile import RL
+from rtt_lib.yaml_tree import nearest
 
 Relevance = Literal[
     "discriminator",
@@ -31,6 +34,7 @@ class Arm:
                    `truncated` keeps p > 0.998, as the released code does. `oracle`: exact labels; `noisy`: those
                    with one in five flipped; the others are controls
     sequence_mean: per-response mean, then batch mean, as the released code; else Eq. 6's token mean per group
+    settings:      fields of the profile's `rl` that the arm sets otherwise, as pairs of name and value
     """
 
     name: str
@@ -43,6 +47,11 @@ class Arm:
     credit_eos: bool = True
     beta_schedule: Literal["constant", "linear"] = "constant"
     sequence_mean: bool = False
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def over(self, rl: RL) -> RL:
+        """The profile's `rl` with the arm's own settings."""
+        return replace(rl, **dict(self.settings)) if self.settings else rl
 
     @property
     def response_only(self) -> bool:
@@ -149,9 +158,33 @@ def _rivals() -> list[Arm]:
 
 
 ARMS = {arm.name: arm for arm in _arms()}
+# A name may go on with settings, in this order: `RTT-AON beta 0.25 lr 0.001 minibatches 4 steps 240`.
+_NUMBER, _COUNT = r"\d+(?:\.\d+)?(?:e-\d+)?", r"[1-9]\d*"
+_NAME = re.compile(
+    rf"(?P<arm>.+?)(?: beta (?P<beta>{_NUMBER}))?(?: lr (?P<learning_rate>{_NUMBER}))?"
+    rf"(?: minibatches (?P<minibatches>{_COUNT}))?(?: steps (?P<steps>{_COUNT}))?"
+)
 
 
 def find_arm(name: str) -> Arm:
-    if name not in ARMS:
-        raise RTTError(f"unknown arm '{name}': choose among {', '.join(ARMS)}")
-    return ARMS[name]
+    """An arm of `ARMS`, or one of them with settings behind its name."""
+    if name in ARMS:
+        return ARMS[name]
+    found = _NAME.fullmatch(name)
+    if found is None or found["arm"] not in ARMS:
+        raise RTTError(f"unknown arm '{name}'{nearest(name, ARMS) or '; there are: ' + ', '.join(ARMS)}")
+    texts = {field: text for field, text in found.groupdict().items() if text and field != "arm"}
+    return _with_settings(ARMS[found["arm"]], name, texts)
+
+
+def _with_settings(arm: Arm, name: str, texts: dict[str, str]) -> Arm:
+    """Every number in its shortest form, so that a run has one name."""
+    values = {field: int(text) if field in ("minibatches", "steps") else float(text) for field, text in texts.items()}
+    for field, value in values.items():
+        if value <= 0 or f"{value:g}" != texts[field]:
+            raise RTTError(f"arm '{name}': {field} must be above zero and written {value:g}")
+    if arm.trainer != "rtt-grpo" or ("beta" in values and arm.beta is not None):
+        raise RTTError(f"arm '{name}': '{arm.name}' takes no {next(iter(values))}")
+    about = ", ".join([arm.about, *(f"{field.replace('_', ' ')} {value:g}" for field, value in values.items())])
+    beta = values.pop("beta", arm.beta)
+    return replace(arm, name=name, about=about, beta=beta, settings=tuple(values.items()))

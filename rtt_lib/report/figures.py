@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rtt_lib.analysis.comparison import ENOUGH_RUNS, NOT_RUN, WINDOW, beta_table, differences, ordered, pair_table
 from rtt_lib.report.theme import arm_color
-from rtt_lib.stats import LEVEL, resampled_means, smooth, summary
+from rtt_lib.stats import resampled, smooth, summary
 
 # What a column of the training log shows, in a reader's words.
 MEASURES = {
@@ -107,8 +107,7 @@ def _band(ax: Axes, wide: pd.DataFrame, color: str) -> None:
     if wide.shape[1] < ENOUGH_RUNS:
         return
     places = np.unique(np.linspace(0, len(wide) - 1, BAND_POINTS).round().astype(int))
-    means = resampled_means(wide.to_numpy()[places].T, wide.columns.str[0], BAND_RESAMPLES)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = resampled(wide.to_numpy()[places].T, wide.columns.str[0], BAND_RESAMPLES).interval()
     ax.fill_between(wide.index[places], low, high, color=color, alpha=0.16, linewidth=0)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rtt_lib import worlds
 from rtt_lib.errors import RTTError
-from rtt_lib.methods.arms import ARMS
+from rtt_lib.methods.arms import Arm, find_arm
 from rtt_lib.profile import Experiment, Profile, Where, read_profile
-from rtt_lib.yaml_tree import nearest, place
+from rtt_lib.yaml_tree import place
 
 
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
@@ -31,31 +31,45 @@ def _require(holds: bool, dotted: str, message: str, where: Where) -> None:
         raise RTTError(f"{place(tuple(dotted.split('.')), where)}: {message}")
 
 
+def _arm(name: str, dotted: str, where: Where) -> Arm:
+    try:
+        return find_arm(name)
+    except RTTError as error:
+        raise RTTError(f"{place(tuple(dotted.split('.')), where)}: {error}") from error
+
+
 def _check_experiment(profile: Profile, name: str, experiment: Experiment, where: Where) -> None:
-    dotted, rl, data = f"experiments.{name}.arms", profile.rl, profile.data
-    for arm in experiment.arms:
-        near = nearest(arm, ARMS)
-        _require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}", where)
-        if ARMS[arm].supervised:
+    dotted, data = f"experiments.{name}.arms", profile.data
+    for named in experiment.arms:
+        arm = _arm(named, dotted, where)
+        rl = arm.over(profile.rl)
+        responses = rl.prompts_per_step * rl.group_size
+        _require(
+            responses % rl.minibatches == 0,
+            dotted,
+            f"'{named}': {responses} responses do not divide into {rl.minibatches} minibatches",
+            where,
+        )
+        if arm.supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(
                 data.source in by_rule or data.responses is not None,
                 dotted,
-                f"'{arm}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's as "
-                "data.responses",
+                f"'{named}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's "
+                "as data.responses",
                 where,
             )
             _require(
                 data.responses is not None or rl.prompts_per_step % rl.minibatches == 0,
                 "rl.minibatches",
-                f"'{arm}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
+                f"'{named}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
                 f"which do not divide into {rl.minibatches} minibatches",
                 where,
             )
         _require(
-            ARMS[arm].scheme != "released" or worlds.family(profile).EQUAL_RUBRICS,
+            arm.scheme != "released" or worlds.family(profile).EQUAL_RUBRICS,
             dotted,
-            f"'{arm}' mixes up rows as the released code does, which needs rubrics of one length; those of "
+            f"'{named}' mixes up rows as the released code does, which needs rubrics of one length; those of "
             f"{data.source} differ: leave it to a profile of the micro world",
             where,
         )

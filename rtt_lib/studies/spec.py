@@ -19,12 +19,16 @@ UNTRAINED = "none"  # the arm evaluates the base policy as it is
 
 @dataclass(frozen=True)
 class RunSpec:
-    """An arm in a world with a seed: A0 is base policy A with RL seed 0."""
+    """An arm in a world with a seed: A0 is base policy A with RL seed 0. `profile` takes on the arm's settings."""
 
     arm: Arm
     world: str
     seed: str
     profile: Profile = field(hash=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.arm.settings:
+            object.__setattr__(self, "profile", replace(self.profile, rl=self.arm.over(self.profile.rl)))
 
     @property
     def number(self) -> int:
@@ -48,9 +52,11 @@ class RunSpec:
     def training_fingerprint(self) -> str:
         """A fingerprint of the trained policy, so that another evaluation does not train it again."""
         code = [*self.home.code, *([METHODS[self.arm.trainer]] if self.trained else [])]
+        arm = asdict(replace(self.arm, about=""))  # the words about it decide nothing
+        del arm["settings"]  # they are in `rl`
         return short(
             {
-                "arm": asdict(replace(self.arm, about="")),  # the words about it decide nothing
+                "arm": arm,
                 "world": self.world,
                 "seed": self.seed,
                 "rl": asdict(self.profile.rl),

@@ -1,0 +1,61 @@
+"""What was fixed before the runs is what the profiles train and what the rules read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from rtt_lib.analysis.primary import longer, named, primary
+from rtt_lib.methods.arms import find_arm
+from rtt_lib.studies.plan import plan
+from rtt_lib.studies.profiles import load_profile
+
+
+def places(profile: str, *experiments: str) -> set[tuple[str, str, str]]:
+    return {(s.world, s.arm.name, s.seed) for s in plan(load_profile(profile), experiments or None)}
+
+
+def test_base_policies_for_choosing_for_testing_and_for_predicting_are_others():
+    fixed = primary()
+    eight = {seed[0] for claim in fixed.claims.values() for seed in claim.seeds}
+    groups = [eight, {seed[0] for seed in fixed.tuning.chosen_on}, {seed[0] for seed in fixed.fresh.seeds}]
+    assert [len(group) for group in groups] == [8, 3, 10] and len(set.union(*groups)) == 8 + 3 + 10
+    assert {seed[0] for seed in fixed.tuning.tested_on} == {seed[0] for seed in fixed.fresh.predicted_from} == eight
+
+
+def test_a_comparison_is_read_as_it_is_written():
+    c1, c5 = primary().claims["C1"], primary().claims["C5"]
+    assert c1.pairs == [("RTT-AON", "RL-AON"), ("RTT-CSR", "RL-CSR")]
+    assert c5.arms == ["RTT-AON", "RTT-AON greedy", "RL-AON", "RTT-AON random"]
+    assert list(primary().claims) == [f"C{n}" for n in range(1, 9)]
+
+
+def test_every_method_has_the_same_budget_and_every_setting_one_name():
+    tuning = primary().tuning
+    assert {len(set(settings)) for settings in tuning.methods.values()} == {6}
+    for method in tuning.methods:
+        arms = [find_arm(name) for name in tuning.arms(method)]
+        assert arms[0].name == method, "the paper's default is among them, and first"
+        assert all(arm.reward == arms[0].reward and arm.scheme == arms[0].scheme for arm in arms)
+    assert named("RTT-AON", "beta 0.25 lr 0.001") == "RTT-AON beta 0.25 lr 0.001"
+    assert find_arm(longer("RTT-AON beta 0.25 lr 0.001", 240)).settings == (("learning_rate", 0.001), ("steps", 240))
+
+
+def test_the_profiles_of_the_tuning_and_of_the_fresh_runs_train_what_was_fixed():
+    tuning, fresh = primary().tuning, primary().fresh
+    tried = [arm for method in tuning.methods for arm in tuning.arms(method)]
+    assert places("tuning") == set(product(tuning.worlds, tried, tuning.chosen_on)) and len(places("tuning")) == 324
+    assert places("fresh") == set(product(fresh.worlds, fresh.arms, fresh.seeds)) and len(places("fresh")) == 160
+
+
+@pytest.mark.parametrize("name", ["tuning", "fresh"])
+def test_their_profiles_are_micro_but_for_the_experiments(name):
+    micro, other = load_profile("micro"), load_profile(name)
+    assert replace(other, name="micro", about=micro.about, experiments=micro.experiments) == micro
+
+
+def test_a_longer_run_keeps_the_settings():
+    rl = load_profile("micro").rl
+    assert find_arm(longer("RL-AON", 240)).over(rl) == replace(rl, steps=240)
