@@ -115,10 +115,12 @@ class Compute:
     """Where it runs, and what samples responses.
 
     vllm: off, colocate, or server. sampler: what samples without vLLM, `model.generate` of transformers or our own loop
-    (`rtt_lib.bench.fast`), for Llama models without LoRA.
+    (`rtt_lib.bench.fast`), for Llama models without LoRA. shipped: False makes base policies and discriminators of the
+    micro world anew, also where the package brings them.
     """
 
     workers: int = 2
+    shipped: bool = True
     vllm: Literal["off", "colocate", "server"] = "off"
     sampler: Literal["transformers", "fast"] = "transformers"
     policy_gpus: int = 0
