@@ -81,8 +81,12 @@ def code_digest(*entry_points: str) -> str:
         for data in DATA_FOLDERS:
             if (folder / data).is_dir():
                 parts[f"{folder.name}/{data}"] = tree_digest(folder / data)
-    versions = {name: importlib.metadata.version(name) for name in VERSIONS_OF}
-    return digest({"code": parts, "versions": versions})
+    return digest({"code": parts, "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that training depends on, without the name of a build: 2.13.0 for torch 2.13.0+cpu."""
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in VERSIONS_OF}
 
 
 def import_closure(*entry_points: str) -> dict[str, Path]:

@@ -116,9 +116,11 @@ class Compute:
 
     vllm: off, colocate, or server. sampler: what samples without vLLM, `model.generate` of transformers or our own loop
     (`rtt_lib.bench.fast`), for Llama models without LoRA. share_prompts: compute a prompt once for all its responses.
+    shipped: False makes base policies and discriminators of the micro world anew, also where the package brings them.
     """
 
     workers: int = 2
+    shipped: bool = True
     vllm: Literal["off", "colocate", "server"] = "off"
     sampler: Literal["transformers", "fast"] = "transformers"
     share_prompts: bool = False

@@ -6,6 +6,9 @@
 
 A folder is complete when `made.json` is there, which is written last. What has the same fingerprint is made once,
 whichever profile asks for it, also when two processes ask at the same time.
+
+The package brings some of these folders, in `rtt_lib/shipped/`. One of them is used in place of the store's where it
+has the fingerprint that is asked for. After a change of code or versions nothing asks for it any more.
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ from rtt_lib.files import read_json, write_json
 from rtt_lib.profile import REPOSITORY
 
 STORE = "RTT_STORE"  # another place for the store
+FROM_SCRATCH = "RTT_FROM_SCRATCH"  # if set, nothing that the package brings is used
 KINDS = ("bases", "discriminators", "runs")
 MADE = "made.json"
+SHIPPED = Path(__file__).resolve().parent / "shipped"
 
 
 def root() -> Path:
@@ -33,7 +38,12 @@ def root() -> Path:
 
 
 def folder_of(kind: str, fingerprint: str) -> Path:
-    return root() / kind / fingerprint
+    return root() / kind / fingerprint if shipped(kind, fingerprint) is None else SHIPPED / kind / fingerprint
+
+
+def shipped(kind: str, fingerprint: str) -> dict[str, Any] | None:
+    """What was noted of a folder that the package brings; None where it brings none, or none is to be used."""
+    return None if os.environ.get(FROM_SCRATCH) else made(SHIPPED / kind / fingerprint)
 
 
 def made(folder: Path) -> dict[str, Any] | None:

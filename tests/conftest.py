@@ -14,7 +14,7 @@ from judge_server import Server
 from small_profile import SMALL
 from text_toy import IFEVAL, SETTINGS, save_model
 
-from rtt_lib import models
+from rtt_lib import models, store
 from rtt_lib.files import write_jsonl
 from rtt_lib.profile import Profile
 from rtt_lib.store import STORE
@@ -31,8 +31,9 @@ def own_store(tmp_path_factory):
 
 @pytest.fixture
 def empty_store(tmp_path, monkeypatch):
-    """Nothing has been trained before."""
+    """Nothing has been trained before, and the package brings nothing."""
     monkeypatch.setenv(STORE, str(tmp_path / "store"))
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "shipped")
     return tmp_path / "store"
 
 

@@ -173,3 +173,9 @@ def test_the_doctor_speaks_where_nothing_is_installed(offline) -> None:
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and not done.stderr
     assert "torch      not installed" in done.stdout and "-> make env" in done.stdout
+
+
+def test_models_of_the_package_that_are_not_used_are_told_with_the_reason(empty_store) -> None:
+    finding = doctor.shipped()
+    assert finding.state == "optional" and finding.detail.startswith("11 of 11 micro models are made here (")
+    assert "the package does not bring it: base policy A of world L" in finding.detail

@@ -94,3 +94,14 @@ def test_the_digest_follows_the_data_that_a_module_reads(copied_library):
     path.write_text(path.read_text() + "\n# changed\n")
     code_digest.cache_clear()
     assert code_digest(*TEXT) != before
+
+
+def test_another_build_of_a_version_is_the_same_and_another_version_is_not(monkeypatch):
+    def code_with(torch: str) -> str:
+        code_digest.cache_clear()
+        monkeypatch.setattr(fingerprint.importlib.metadata, "version", {"torch": torch}.get)
+        monkeypatch.setattr(fingerprint, "VERSIONS_OF", ("torch",))
+        return code_digest("rtt_lib.credit")
+
+    assert code_with("2.13.0") == code_with("2.13.0+cpu") != code_with("2.13.1+cpu")
+    code_digest.cache_clear()

@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from rtt_lib import store
 from rtt_lib.errors import RTTError
 from rtt_lib.fingerprint import tree_digest
 from rtt_lib.run import manifest, pipeline
@@ -341,3 +342,8 @@ def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monk
     for _ in range(2):  # the second time there is nothing to do
         it.run()
         assert json.loads((it.results / "manifest.json").read_text())["git"]["commit"] == "a"
+
+
+def test_a_profile_asks_for_everything_from_scratch():
+    settings = [pipeline._settings(load_profile("ci", {"compute.shipped": yes})) for yes in ("true", "false")]
+    assert [store.FROM_SCRATCH in found for found in settings] == [False, True]

@@ -135,6 +135,16 @@ def smollm() -> Finding:
     return Finding("SmolLM2", "lacks", "no file", "rtt doctor --fetch (needed where there is no hub)")
 
 
+def shipped() -> Finding:
+    """The models of the micro world that the package brings."""
+    from rtt_lib.studies.profiles import load_profile
+    from rtt_lib.worlds.micro.shipped import explain, lacking, models
+
+    wanted = models(load_profile("micro"))
+    state = "optional" if lacking(wanted) else "ok"
+    return Finding("shipped", state, explain(wanted), "nothing to do: rtt makes them where it needs them")
+
+
 def sandbox() -> Finding:
     from rtt_lib.verify.sandbox import NO_ISOLATION, isolation
 
@@ -176,6 +186,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "hub": hub,
     "NLTK data": nltk_data,
     "SmolLM2": smollm,
+    "shipped": shipped,
     "sandbox": sandbox,
     "Chromium": chromium,
     "disk": disk,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from rtt_lib import files, worlds
+from rtt_lib import files, store, worlds
 from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.fingerprint import LIBRARY, digest, file_digest, tree_digest
@@ -201,9 +201,11 @@ def _name_in(profile_file: Path) -> str | None:
 
 
 def _settings(profile: Profile) -> dict[str, str]:
-    """How many threads a kernel has: in the micro world one, a language model takes all cores."""
+    """How many threads a kernel has: in the micro world one, a language model takes all cores. And whether it may use
+    the models that the package brings."""
     threads = str(worlds.family(profile).THREADS or cores())
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    made_anew = {} if profile.compute.shipped else {store.FROM_SCRATCH: "1"}
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | made_anew
 
 
 def _bring_up_to_date(notebook: Notebook, wanted: str, state: State, settings: dict[str, str]) -> None:
