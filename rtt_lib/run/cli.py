@@ -23,6 +23,7 @@ Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one f
   rtt run paper-qwen3-4b --dry-run     what the full replication needs, and what is missing here
   rtt site micro                       tables, figures and site again from the published records
   rtt runs                             what is kept of finished runs, for all profiles together
+  rtt runs --publish micro             the records of what is finished, while the rest still runs
   rtt grade ifeval OUT.jsonl --data input_data.jsonl --out VERDICTS.jsonl
   rtt attribute --criterion "No commas." --response "One, two" --html tokens.html
   rtt doctor                           what this machine can run, and the mend for each lack
@@ -54,7 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
-    runs.add_argument("--prune", action="store_true", help="remove those that no profile of params/ asks for any more")
+    what = runs.add_mutually_exclusive_group()
+    what.add_argument("--prune", action="store_true", help="remove those that no profile of params/ asks for any more")
+    what.add_argument(
+        "--publish",
+        metavar="PROFILE",
+        help="leave what is finished in the profile's published records, also while the rest still runs",
+    )
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
     doctor.add_argument("--fetch", action="store_true", help="fetch what is missing: NLTK data, SmolLM2")
     return parser
@@ -119,13 +126,18 @@ def command_run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def command_site(arguments: argparse.Namespace) -> int:
+def results_of(named: str) -> Path:
+    """A results folder, named by its path or by its profile."""
     from rtt_lib.profile import RESULTS
+
+    return Path(named) if (Path(named) / "profile.yaml").is_file() else RESULTS / named
+
+
+def command_site(arguments: argparse.Namespace) -> int:
     from rtt_lib.run import pipeline
     from rtt_lib.studies.profiles import load_profile
 
-    named = Path(arguments.results)
-    results = named if (named / "profile.yaml").is_file() else RESULTS / named
+    results = results_of(arguments.results)
     profile = load_profile(results / "profile.yaml")  # the parameters that made the runs
     try:
         site = pipeline.rebuild(profile, results)
@@ -139,8 +151,24 @@ def command_site(arguments: argparse.Namespace) -> int:
 def command_runs(arguments: argparse.Namespace) -> int:
     from rtt_lib.run import kept
 
+    if arguments.publish:
+        print(publish(arguments.publish))
+        return 0
     print(kept.prune() if arguments.prune else kept.describe())
     return 0
+
+
+def publish(named: str) -> str:
+    """With the parameters that the profile's results were begun with, where they have been begun."""
+    from rtt_lib.profile import RESULTS
+    from rtt_lib.run import pipeline
+    from rtt_lib.studies.profiles import load_profile
+
+    begun = results_of(named) / "profile.yaml"
+    if begun.is_file():
+        return pipeline.publish(load_profile(begun), begun.parent)
+    profile = load_profile(named)
+    return pipeline.publish(profile, RESULTS / profile.name)
 
 
 def require_gpu(profile: Profile) -> None:

@@ -111,7 +111,7 @@ def run(
         state, inputs = State(results), inputs_of(profile)
         if not only:
             state.clear_unrecorded()
-        files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
+        _write_profile(profile, results)
         if force:
             for notebook in forced(selected, only):
                 state.forget(notebook.stem)
@@ -126,8 +126,27 @@ def run(
             from rtt_lib.studies import records  # slow to import
             from rtt_lib.studies.plan import plan as runs_of
 
-            records.publish(runs_of(profile), results)
+            print(records.publish(runs_of(profile), results), flush=True)
         return _site(results)
+
+
+def publish(profile: Profile, results: Path) -> str:
+    """Publish what is finished, also while the rest still runs; says how much that is."""
+    from rtt_lib.studies import records  # slow to import
+    from rtt_lib.studies.plan import plan as runs_of
+
+    check_place(profile, results)
+    if not (results / "profile.yaml").is_file():
+        _write_profile(profile, results)
+    specs = runs_of(profile)
+    for spec in specs:
+        if records.stored(spec):
+            records.collect_responses(spec, results)
+    return str(records.publish(specs, results))
+
+
+def _write_profile(profile: Profile, results: Path) -> None:
+    files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
 
 
 def rebuild(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> Path:

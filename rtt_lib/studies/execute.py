@@ -31,10 +31,10 @@ import yaml
 from accelerate import PartialState
 from transformers import set_seed
 
-from rtt_lib import store
+from rtt_lib import origin, store
 from rtt_lib.command import guarded, parse_overrides
 from rtt_lib.errors import RTTError
-from rtt_lib.files import plain, read_json, write_json, write_text
+from rtt_lib.files import plain, write_json, write_text
 from rtt_lib.methods import find_method
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.methods.task import Task
@@ -53,7 +53,8 @@ FSDP2 = REPOSITORY / "params" / "accelerate" / "fsdp2.yaml"
 def run_all(specs: Sequence[RunSpec], results: Path, workers: int) -> Iterator[RunSpec]:
     """Run what is not done yet on `workers` processes and yield each spec as it is finished.
 
-    If only a profile's records are to be read, yield the runs that are recorded and train nothing.
+    What the profile's results record of the same code and settings is done, wherever its policy is. If only these
+    records are to be read, yield the runs that are recorded and train nothing.
     """
     if records.only_records():
         recorded = records.recorded(results)
@@ -61,7 +62,7 @@ def run_all(specs: Sequence[RunSpec], results: Path, workers: int) -> Iterator[R
         return
     waiting = []
     for spec in specs:
-        if is_done(spec):
+        if is_done(spec) or is_published(spec, results):
             records.collect_responses(spec, results)
             yield spec
         else:
@@ -92,9 +93,15 @@ def is_trained(spec: RunSpec) -> bool:
 
 
 def is_done(spec: RunSpec) -> bool:
-    """Trained and evaluated by the same code and settings, as completely as is possible here."""
-    path = spec.evaluation / "result.json"
-    return is_trained(spec) and path.is_file() and not spec.home.lacking(read_json(path))
+    """Trained and evaluated here by the same code and settings, as completely as is possible here."""
+    record = records.stored(spec)
+    return is_trained(spec) and record is not None and not spec.home.lacking(record)
+
+
+def is_published(spec: RunSpec, results: Path) -> bool:
+    """Recorded in a profile's results by the same code and settings, as completely as is possible here."""
+    record = records.published(spec, results)
+    return record is not None and not spec.home.lacking(record)
 
 
 def run(spec: RunSpec) -> None:
@@ -120,6 +127,7 @@ def train(spec: RunSpec) -> None:
     folder, state, started = spec.folder, PartialState(), time.perf_counter()
     if is_trained(spec):
         return
+    made_with = origin.here()  # now: hours later the checkout may be another one
     left_out, rows = 0, []
     if spec.trained:
         set_seed(spec.number)
@@ -141,7 +149,8 @@ def train(spec: RunSpec) -> None:
         if rows:
             write_text(folder / "log.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
         about = {"name": str(spec.place), "profile": spec.profile.name, "prompts_too_long": left_out}
-        write_json(folder / store.MADE, about | {"seconds": round(time.perf_counter() - started, 2)})
+        about |= {"made_with": made_with, "seconds": round(time.perf_counter() - started, 2)}
+        write_json(folder / store.MADE, about)
         shutil.rmtree(folder / "attempt", ignore_errors=True)
 
 
@@ -150,6 +159,7 @@ def evaluate(spec: RunSpec) -> None:
     folder = spec.evaluation
     scores = spec.home.evaluate(spec.policy, folder / "responses", spec.number)
     about = {"fingerprint": spec.fingerprint, "arm": spec.arm.name, "world": spec.world, "seed": spec.seed}
+    about |= {"made_with": store.made(spec.folder).get("made_with")}
     write_json(folder / "result.json", about | scores)
 
 

@@ -4,8 +4,10 @@
     curves.csv.xz               every logged step of every run
     responses/<arm>/<seed>/     responses to benchmarks, gzipped: what notebook 08 grades
 
-`rtt run` reads the store and writes these files at its end. With `RTT_RECORDS_ONLY` set, as `rtt site` sets it, the
-same functions read these files instead, and nothing is trained.
+`rtt run` writes these files at its end. A run that stands in them counts as done where its fingerprint is that of the
+code and settings of now, though its policy may be on another machine: a long study takes several sittings. With
+`RTT_RECORDS_ONLY` set, as `rtt site` sets it, only these files are read, whatever the fingerprint, and nothing is
+trained.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import lzma
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,59 @@ def only_records() -> bool:
     return bool(os.environ.get(RECORDS_ONLY))
 
 
-# --- reading ---
+# --- one run ---
+
+
+def stored(spec: RunSpec) -> dict[str, Any] | None:
+    """The record of a run that the store has evaluated."""
+    path = spec.evaluation / "result.json"
+    return read_json(path) if path.is_file() else None
+
+
+def published(spec: RunSpec, results: Path) -> dict[str, Any] | None:
+    """The published record of the same code and settings, if the curve of its training stands beside it."""
+    record = recorded(results).get(str(spec.place))
+    if record is None or record["fingerprint"] != spec.fingerprint:
+        return None
+    return record if not spec.trained or _place(spec) in _recorded_curves(results) else None
+
+
+def recorded(results: Path) -> dict[str, dict[str, Any]]:
+    """Place of a run -> its published record, of whichever code and settings."""
+    path = results / RUNS
+    return _read_runs(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache(maxsize=2)
+def _read_runs(path: Path, changed: int) -> dict[str, dict[str, Any]]:
+    """changed: when, so that a file that was written anew is read anew."""
+    return {str(Path(row["world"]) / row["arm"] / row["seed"]): row for _, row in read_jsonl(path)}
+
+
+def _recorded_curves(results: Path) -> dict[tuple[str, ...], pd.DataFrame]:
+    """World, arm and seed -> every published step, without the columns that this run has not."""
+    path = results / CURVES
+    return _read_curves(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache(maxsize=2)
+def _read_curves(path: Path, changed: int) -> dict[tuple[str, ...], pd.DataFrame]:
+    by_run = pd.read_csv(path).groupby(["world", "arm", "seed"], sort=False)
+    return {place: steps.dropna(axis=1, how="all") for place, steps in by_run}
+
+
+def _place(spec: RunSpec) -> tuple[str, ...]:
+    return spec.world, spec.arm.name, spec.seed
+
+
+def _stored_curve(spec: RunSpec) -> pd.DataFrame | None:
+    path = spec.folder / "log.csv"
+    if not path.is_file():
+        return None
+    return pd.read_csv(path).assign(arm=spec.arm.name, world=spec.world, seed=spec.seed)
+
+
+# --- tables ---
 
 
 def records_of(specs: Sequence[RunSpec], results: Path) -> list[dict[str, Any]]:
@@ -40,15 +95,7 @@ def records_of(specs: Sequence[RunSpec], results: Path) -> list[dict[str, Any]]:
     if only_records():
         found = recorded(results)
         return [found[str(spec.place)] for spec in specs if str(spec.place) in found]
-    paths = [spec.evaluation / "result.json" for spec in specs]
-    return [read_json(path) for path in paths if path.is_file()]
-
-
-def recorded(results: Path) -> dict[str, dict[str, Any]]:
-    """Place of a run -> its published record."""
-    path = results / RUNS
-    rows = [row for _, row in read_jsonl(path)] if path.is_file() else []
-    return {str(Path(row["world"]) / row["arm"] / row["seed"]): row for row in rows}
+    return [record for spec in specs if (record := stored(spec) or published(spec, results))]
 
 
 def results_table(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
@@ -75,41 +122,62 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 
 def curves_table(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
     """Every logged step of every run that is done, with arm, world and seed."""
-    if only_records():
-        return _published_curves(specs, results)
     frames = []
     for spec in specs:
-        path = spec.folder / "log.csv"
-        if path.is_file() and (spec.evaluation / "result.json").is_file():
-            frames.append(pd.read_csv(path).assign(arm=spec.arm.name, world=spec.world, seed=spec.seed))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*KEYS, "step"])
+        if not only_records() and stored(spec):
+            frames.append(_stored_curve(spec))
+        elif only_records() or published(spec, results):
+            frames.append(_recorded_curves(results).get(_place(spec)))
+    return _together(frames)
 
 
-def _published_curves(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
-    """The published steps of these runs, in their order, without the columns that none of them has."""
-    if not (results / CURVES).is_file():
-        return pd.DataFrame(columns=[*KEYS, "step"])
-    by_run = dict(list(_read_curves(results / CURVES).groupby(["world", "arm", "seed"], sort=False)))
-    places = [(spec.world, spec.arm.name, spec.seed) for spec in specs]
-    frames = [by_run[place].dropna(axis=1, how="all") for place in places if place in by_run]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*KEYS, "step"])
-
-
-@lru_cache(maxsize=2)
-def _read_curves(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
+def _together(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
+    found = [frame for frame in frames if frame is not None]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "step"])
 
 
 # --- publishing ---
 
 
-def publish(specs: Sequence[RunSpec], results: Path) -> None:
-    """Leave the small form of these runs in a profile's results."""
-    records = records_of(specs, results)
-    write_jsonl(results / RUNS, records)
-    curves = curves_table(specs, results)
+@dataclass(frozen=True)
+class Published:
+    """How many of a profile's runs its published files hold.
+
+    stored: taken from the store now; before: published before, by the same code and settings
+    others: published before, by other code or settings, which stay until they are made anew
+    """
+
+    planned: int
+    stored: int
+    before: int
+    others: int
+
+    def __str__(self) -> str:
+        there = self.stored + self.before + self.others
+        parts = {"from the store": self.stored, "published before": self.before}
+        parts |= {"of other code or settings, to be made anew": self.others}
+        named = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
+        return f"{there} of {self.planned} runs published{f': {named}' if named else ''}"
+
+
+def publish(specs: Sequence[RunSpec], results: Path) -> Published:
+    """Leave the small form of these runs in a profile's results.
+
+    A run that the store does not hold keeps the record that is published, so that nothing is lost before it is made
+    anew.
+    """
+    from_store = {spec.place: record for spec in specs if (record := stored(spec))}
+    before = [spec for spec in specs if spec.place not in from_store and str(spec.place) in recorded(results)]
+    valid = sum(published(spec, results) is not None for spec in before)
+    old, old_curves = recorded(results), _recorded_curves(results)
+    records = [from_store.get(spec.place) or old.get(str(spec.place)) for spec in specs]
+    curves = _together(
+        [_stored_curve(spec) if spec.place in from_store else old_curves.get(_place(spec)) for spec in specs]
+    )
+    write_jsonl(results / RUNS, [record for record in records if record])
     text = curves.to_csv(index=False, float_format="%.6g")
     write_bytes(results / CURVES, lzma.compress(text.encode("utf-8")))
+    return Published(len(specs), len(from_store), valid, len(before) - valid)
 
 
 def collect_responses(spec: RunSpec, results: Path) -> None:
