@@ -149,9 +149,9 @@ def load_causal_lm(name: str | Path, dtype: torch.dtype = torch.float32) -> PreT
     return _load(AutoModelForCausalLM, name, dtype=dtype)
 
 
-def load_backbone_for_tokens(name: str | Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """The backbone with a fresh one-output head per token: D of section 4.1 before training."""
-    return _load(AutoModelForTokenClassification, name, dtype=dtype, num_labels=1)
+def load_backbone_for_tokens(name: str | Path, dtype: torch.dtype = torch.float32, outputs: int = 1) -> PreTrainedModel:
+    """The backbone with a head of `outputs` numbers per token, fresh before training: with one, D of section 4.1."""
+    return _load(AutoModelForTokenClassification, name, dtype=dtype, num_labels=outputs)
 
 
 def _load(auto: type, name: str | Path, **options):

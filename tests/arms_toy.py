@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from rtt_lib.methods import rl
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.methods.task import Task
-from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.worlds.micro.world import MicroWorld
+from rtt_lib.worlds.text import world
 
 RL = replace(load_profile("paper-qwen3-4b").rl, steps=1, prompts_per_step=4)
 
@@ -31,15 +31,16 @@ def trainer_arguments(monkeypatch) -> dict:
         raise Stop
 
     monkeypatch.setattr(rl, "RTTGRPOTrainer", trainer)
-    monkeypatch.setattr(Discriminator, "load", staticmethod(Path))
+    monkeypatch.setattr(rl, "load_discriminator", Path)
+    monkeypatch.setattr(world, "weight_files", lambda folder: [folder])  # not all that may be there are shipped
     monkeypatch.setattr(MicroWorld, "discriminator", lambda self, kind: Path(kind))
     return seen
 
 
-def task_of(profile, world: str, arm: str, folder: Path) -> Task:
-    spec = RunSpec(find_arm(arm), world, "A3", profile)
+def task_of(profile, place: str, arm: str, folder: Path) -> Task:
+    spec = RunSpec(find_arm(arm), place, "A3", profile)
     model, tokenizer = SimpleNamespace(num_parameters=lambda: 1), SimpleNamespace(chat_template=None)
-    if world == "composed":
+    if place == "composed":
         prompts = compose(default_tasks(), 4, 0)
     else:
         prompts, _ = spec.home.prompts(spec.number, tokenizer)

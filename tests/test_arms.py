@@ -39,6 +39,7 @@ METHOD = {
 }
 CHANGES = {
     "": {},
+    "packed": {"relevance": "packed's p >= 0.5"},
     "raw": {"relevance": "taxonomy's p"},
     "oracle": {"relevance": "exact"},
     "inter": {"scheme": "inter"},
@@ -101,7 +102,7 @@ def described(source) -> str | None:
         case Threshold(inner, threshold):
             return f"{described(inner)} >= {threshold:g}"
         case DiscriminatorSource(folder, raw):
-            name = {SHIPPED.name: "taxonomy", f"{SHIPPED.name}-greedy": "greedy"}.get(folder.name, folder.name)
+            name = "taxonomy" if folder.name == SHIPPED.name else folder.name.removeprefix(f"{SHIPPED.name}-")
             return f"{name}'s p" + ("" if raw else " >= 0.5")
         case Annotated(annotator):
             return "exact" if annotator is taxonomy else "another annotator's"

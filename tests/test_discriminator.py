@@ -176,7 +176,7 @@ def test_of_several_processes_one_writes(tmp_path, rank, main):
         is_world_process_zero=lambda: main,
         save_model=lambda folder: None,  # transformers' own knows which process writes
     )
-    found = module._finish(trainer, backbone, "x/y", tmp_path)
+    found = module._finish(trainer, backbone, "x/y", tmp_path, Discriminator)
     assert found.attribute(NO_COMMAS.text, "bako")
     assert bool(list(tmp_path.rglob("*"))) is main
 

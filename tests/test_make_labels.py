@@ -55,8 +55,8 @@ def test_other_labels_on_the_same_responses(profile, server):
 def test_the_printed_commands_make_both_discriminators(profile, server, empty_store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     toy = load_profile(profile)
-    for greedy in (False, True):
-        first, second = how_to_get_one(toy, greedy).split(": ", 1)[1].split(", then ")
+    for kind in ("taxonomy", "greedy"):
+        first, second = how_to_get_one(toy, kind).split(": ", 1)[1].split(", then ")
         first = first.replace(" URL ", f" http://127.0.0.1:{server.server_port}/v1 ")
         words = first.removeprefix("python -m rtt_lib.run.make_labels toy ").split()
         assert make_labels.main([str(profile), *words, "--tulu", "tulu.jsonl"]) == 0

@@ -69,7 +69,7 @@ def test_settings_seed_and_base_decide_whether_it_is_trained_again(profile, empt
 def test_what_is_trained_and_where(profile):
     five = dataclasses.replace(profile.discriminator, seeds=(0, 1, 2))
     names = [v.name for v in micro_training.variants(dataclasses.replace(profile, discriminator=five))]
-    assert names[:4] == ["taxonomy", "greedy", "taxonomy-seed1", "taxonomy-seed2"]
+    assert names[:5] == ["taxonomy", "greedy", "packed", "taxonomy-seed1", "taxonomy-seed2"]
     assert len(set(names)) == len(names)
 
 
@@ -91,7 +91,7 @@ def test_fresh_examples_are_not_the_training_ones(profile):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_only_the_control_sees_the_future_also_after_loading(base, tmp_path, bidirectional):
-    parts = micro_training.backbone(base, bidirectional=bidirectional, seed=0)
+    parts = micro_training.backbone(base, Variant("v", "", bidirectional=bidirectional))
     setattr(parts.model.config, TEMPLATE_KEY, parts.template)
     Discriminator(parts.model, parts.tokenizer).save(tmp_path)
     loaded = Discriminator.load(tmp_path, "cpu")

@@ -28,6 +28,7 @@ def test_a_plan_holds_each_run_once_with_its_discriminator(text_profile, empty_s
     assert discriminator_folder(text_profile, "taxonomy") == SHIPPED
     greedy = discriminator_folder(text_profile, "greedy")
     assert str(greedy) == f"{SHIPPED}-greedy" and greedy.is_dir()
+    assert str(discriminator_folder(text_profile, "packed")) == f"{SHIPPED}-packed"
     other = replace(text_profile, discriminator=replace(text_profile.discriminator, model="Qwen/Qwen3-4B-Base"))
     assert discriminator_folder(other, "taxonomy") == empty_store / "discriminators" / "Qwen3-4B-Base"
     named = replace(text_profile, discriminator=replace(text_profile.discriminator, checkpoint="mine"))
@@ -39,8 +40,10 @@ def test_a_plan_holds_each_run_once_with_its_discriminator(text_profile, empty_s
 def test_how_to_get_one_depends_on_who_labels(text_profile):
     by_rule = how_to_get_one(text_profile)
     assert by_rule.endswith("train one on labels by rule: python -m rtt_lib.run.train_discriminator toy")
-    greedy = how_to_get_one(text_profile, greedy=True)
+    greedy = how_to_get_one(text_profile, "greedy")
     assert greedy.endswith("train_discriminator toy --set discriminator.annotator=greedy")
+    packed = how_to_get_one(text_profile, "packed")
+    assert packed.endswith("train_discriminator toy --packed")
     by_llm = how_to_get_one(load_profile("paper-qwen3-4b"))
     labels, training = by_llm.split(": ", 1)[1].split(", then ")
     assert labels.startswith("python -m rtt_lib.run.make_labels paper-qwen3-4b LABELS.jsonl --omitter URL ")

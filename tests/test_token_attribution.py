@@ -29,7 +29,7 @@ def test_text_cases_cover_table_6_and_soft_ones_have_no_label():
 
 
 def test_words_outside_the_little_language_are_named(monkeypatch):
-    parts = micro_training.backbone(base_policy("M", "A", 2), bidirectional=False, seed=0)
+    parts = micro_training.backbone(base_policy("M", "A", 2), micro_training.Variant("taxonomy", ""))
     setattr(parts.model.config, TEMPLATE_KEY, parts.template)
     model = Discriminator(parts.model, parts.tokenizer)
     assert attributions.unknown_words(model, "start bako hello") == ["hello"]

@@ -37,9 +37,9 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", pad_token="<pad>")
 
 
-def tiny(architecture: str, tokenizer, template: str = MICRO_TEMPLATE, window: int = 128) -> Backbone:
+def tiny(architecture: str, tokenizer, template: str = MICRO_TEMPLATE, window: int = 128, outputs: int = 1) -> Backbone:
     torch.manual_seed(0)
-    common = {"vocab_size": len(tokenizer), "num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
+    common = {"vocab_size": len(tokenizer), "num_labels": outputs, "pad_token_id": tokenizer.pad_token_id}
     wide = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     if architecture == "llama":
         model = LlamaForTokenClassification(LlamaConfig(**common, **wide, max_position_embeddings=window))

@@ -26,6 +26,7 @@ from rtt_lib.profile import Evaluation, Profile
 from rtt_lib.relevance.corpus import label_response
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.packed import load_discriminator
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
@@ -70,7 +71,7 @@ class Study:
     precision: Precision = "float32"
 
     def load(self, name: str) -> Discriminator:
-        found = Discriminator.load(self.folders[name])
+        found = load_discriminator(self.folders[name])
         found.model.to(getattr(torch, self.precision))
         return found
 

@@ -12,6 +12,7 @@ from rtt_lib.yaml_tree import nearest
 
 Relevance = Literal[
     "discriminator",
+    "packed",
     "raw",
     "oracle",
     "uniform",
@@ -29,10 +30,10 @@ class Arm:
     """One way to train the policy; None for `beta` means the profile's.
 
     trainer:       a method of `rtt_lib.methods`; `none` evaluates the base policy as it is
-    relevance:     `discriminator`: a learned one, p rounded at 0.5 (the paper is silent on a threshold); `raw`: p as
-                   it is, whose noise near zero intra scales to unit variance (notebook 11 compares the two).
-                   `truncated` keeps p > 0.998, as the released code does. `oracle`: exact labels; `noisy`: those
-                   with one in five flipped; the others are controls
+    relevance:     `discriminator`: a learned one, p rounded at 0.5 (the paper is silent on a threshold); `packed`: the
+                   same from one that reads all criteria in one pass; `raw`: p as it is, whose noise near zero intra
+                   scales to unit variance (notebook 11 compares the two). `truncated` keeps p > 0.998, as the released
+                   code does. `oracle`: exact labels; `noisy`: those with one in five flipped; the others are controls
     sequence_mean: per-response mean, then batch mean, as the released code; else Eq. 6's token mean per group
     settings:      fields of the profile's `rl` that the arm sets otherwise, as pairs of name and value
     """
@@ -65,8 +66,9 @@ class Arm:
 
     @property
     def discriminator(self) -> str | None:
-        """The labels of the discriminator that the arm reads; None where it reads none."""
-        kinds = {"discriminator": "taxonomy", "raw": "taxonomy", "truncated": "taxonomy", "greedy": "greedy"}
+        """The discriminator that the arm reads, by its labels or as `packed`; None where it reads none."""
+        kinds = {"discriminator": "taxonomy", "raw": "taxonomy", "truncated": "taxonomy"}
+        kinds |= {name: name for name in ("greedy", "packed")}
         return None if self.response_only else kinds.get(self.relevance)
 
 
@@ -91,6 +93,7 @@ def _arms() -> list[Arm]:
     ]
     for arm in (aon, csr):
         arms += [
+            variant(arm, "packed", "relevance for all criteria in one pass", relevance="packed"),
             variant(arm, "raw", "the discriminator's p as it is, not rounded", relevance="raw"),
             variant(arm, "oracle", "exact relevance instead of the discriminator's", relevance="oracle"),
             variant(arm, "inter", "standardised over the group's responses together (App. D)", scheme="inter"),

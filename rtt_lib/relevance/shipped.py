@@ -10,16 +10,16 @@ SHIPPED = Path(__file__).parent / "checkpoints" / "smollm2-135m"
 
 
 def load(model: Path | None):
-    """The named discriminator, or the shipped adapter on SmolLM2-135M."""
+    """The named discriminator, of either kind, or the shipped adapter on SmolLM2-135M."""
     if model is None and not SHIPPED.is_dir():
         raise RTTError(
             f"{SHIPPED}: the shipped discriminator is not there: install the package with its data, or name one of "
             "your own with --model"
         )
     quiet()
-    from rtt_lib.relevance.discriminator import Discriminator
+    from rtt_lib.relevance.packed import load_discriminator
 
-    return Discriminator.load(model or SHIPPED)
+    return load_discriminator(model or SHIPPED)
 
 
 def quiet() -> None:

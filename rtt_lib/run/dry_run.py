@@ -150,7 +150,7 @@ def _missing_discriminators(profile: Profile, typed: str | None) -> list[str]:
 
     kinds = dict.fromkeys(spec.arm.discriminator for spec in plan(profile) if spec.arm.discriminator)
     return [
-        f"no discriminator in {folder}: {how_to_get_one(_as_typed(profile, typed), kind == 'greedy')}"
+        f"no discriminator in {folder}: {how_to_get_one(_as_typed(profile, typed), kind)}"
         for kind in kinds
         for folder in [discriminator_folder(profile, kind)]
         if not weight_files(folder)

@@ -7,7 +7,7 @@ Without --labels: on composed prompts with responses and labels by rule. With --
 way, of `rtt_lib.run.make_labels` say. The metrics are written beside the weights, with the settings and versions that
 made them, and a model card. Name the folder as discriminator.checkpoint, unless it is the default one of a profile
 whose model is not the shipped one; a second one, on greedy labels (`--set discriminator.annotator=greedy`), belongs
-beside it as FOLDER-greedy.
+beside it as FOLDER-greedy, one that reads all criteria in one pass (`--packed`) as FOLDER-packed.
 
 Under `accelerate launch` every GPU holds all weights and Adam's moments, some 64 GB for 4 billion; the paper used
 ZeRO-2, which `accelerate config` turns on where DeepSpeed is installed (not tried here).
@@ -26,22 +26,21 @@ from rtt_lib.profile import REPOSITORY
 from rtt_lib.run.manifest import git_state
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import family
-from rtt_lib.worlds.text.checkpoints import how_to_get_one, own_folder, with_greedy_labels
+from rtt_lib.worlds.text.checkpoints import beside, how_to_get_one, own_folder
 from rtt_lib.worlds.text.discriminators import Training, train
 
 
 def run(options: argparse.Namespace) -> None:
     profile = load_profile(options.profile, parse_overrides(options.overrides))
-    greedy = profile.discriminator.annotator == "greedy"
+    kind = "packed" if options.packed else profile.discriminator.annotator
     if not family(profile).TRAINED_BY_A_PERSON:
         raise RTTError(
             f"profile {profile.name}: notebook 03 trains its discriminators, rtt run {profile.name} --only 03"
         )
     if profile.data.source not in family(profile).CONSTRUCTED and not options.labels:
-        raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, greedy)}")
-    own = own_folder(profile)
-    folder = options.folder or (with_greedy_labels(own) if greedy else own)
-    how = Training(options.labels, options.seed, options.longest, options.test)
+        raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, kind)}")
+    folder = options.folder or beside(own_folder(profile), kind)
+    how = Training(options.labels, options.seed, options.longest, options.test, options.packed)
     train(profile, folder, how, git_state(REPOSITORY))
 
 
@@ -57,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--labels", type=Path, metavar="FILE", help="a file of labels instead of composed prompts")
     parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
+    parser.add_argument("--packed", action="store_true", help="one pass for all criteria of a response")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
     parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")

@@ -20,9 +20,10 @@ from rtt_lib.models import load_backbone_for_tokens, load_tokenizer
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.annotate import Annotator, taxonomy
 from rtt_lib.relevance.corpus import build_examples, label_response
-from rtt_lib.relevance.discriminator import Backbone, train_discriminator
+from rtt_lib.relevance.discriminator import Backbone, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.negatives import minimal
+from rtt_lib.relevance.packed import PackedDiscriminator, train_packed
 from rtt_lib.relevance.shipped import quiet
 from rtt_lib.rubrics.compose import FAMILIES
 from rtt_lib.schema import RubricPrompt
@@ -32,7 +33,7 @@ from rtt_lib.worlds.text.discriminators import ANNOTATORS, TEST_SHARES, TRAIN_SH
 from rtt_lib.worlds.text.world import one_each
 
 BACKBONE_BASE = "A"
-KINDS = tuple(ANNOTATORS)
+KINDS = (*ANNOTATORS, "packed")  # the labels of one that reads one criterion at a time; or one pass for all of them
 TEMPLATE = "{criterion}\n{response}"
 SAMPLED = "sampled"  # how a response was made: by the base policy
 CORPUS_SEED = 3_000_000  # of the composer: no profile's data.seed
@@ -59,19 +60,22 @@ def folder_of(profile: Profile, kind: str) -> Path:
 
 
 def trained(profile: Profile, kind: str) -> Path:
-    """The folder of the discriminator on `taxonomy` or `greedy` labels: trained now unless it is there already."""
+    """The folder of a discriminator, one of KINDS: trained now unless it is there already."""
     base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
 
     def work(folder: Path) -> None:
         quiet()
         with one_thread(), contextlib.redirect_stdout(None):  # the trainer prints its log
-            examples = examples_for(profile, ANNOTATORS[kind], base, folder)
+            examples = examples_for(profile, ANNOTATORS.get(kind, taxonomy), base, folder)
             torch.manual_seed(SEED)
-            parts = Backbone(load_backbone_for_tokens(base), load_tokenizer(base), TEMPLATE)
+            form = PackedDiscriminator if kind == "packed" else Discriminator
+            train = train_packed if kind == "packed" else train_discriminator
+            model = load_backbone_for_tokens(base, outputs=form.OUTPUTS)
+            parts = Backbone(model, load_tokenizer(base), TEMPLATE)
             options = {"disable_tqdm": True}
-            train_discriminator(examples, parts, folder, profile.discriminator, SEED, balanced=True, options=options)
+            train(examples, parts, folder, profile.discriminator, SEED, balanced=True, options=options)
 
-    return store.make(folder_of(profile, kind), work, {"name": f"english, {kind} labels", "profile": profile.name})
+    return store.make(folder_of(profile, kind), work, {"name": f"english, {kind}", "profile": profile.name})
 
 
 def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:

@@ -1,6 +1,6 @@
-"""The micro world's discriminators: the two that the arms use, and the others that show what each choice does.
+"""The micro world's discriminators: the three that the arms use, and the others that show what each choice does.
 
-    taxonomy, greedy           seed 0, what RL reads
+    taxonomy, greedy, packed   seed 0, what RL reads
     taxonomy-seed1, ...        the further seeds of the profile
     held-out, balanced, bidirectional
 
@@ -22,8 +22,15 @@ from rtt_lib.fingerprint import code_digest, short
 from rtt_lib.models import load_backbone_for_tokens, load_tokenizer
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.annotate import greedy, taxonomy
-from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TRAINING_LOG, Backbone, train_discriminator
+from rtt_lib.relevance.discriminator import (
+    MICRO_TEMPLATE,
+    TRAINING_LOG,
+    Backbone,
+    Discriminator,
+    train_discriminator,
+)
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.packed import PackedDiscriminator, train_packed
 from rtt_lib.relevance.shipped import quiet
 from rtt_lib.worlds.micro.corpus import micro_examples
 from rtt_lib.worlds.micro.language import find_world
@@ -45,6 +52,7 @@ class Variant:
     held_out:      families that its training data leave out
     balanced:      relevant and irrelevant tokens weigh the same in the loss
     bidirectional: the same backbone with its causal mask lifted, so that p_t sees the whole response
+    packed:        one pass for all criteria of a response (`rtt_lib.relevance.packed`)
     """
 
     name: str
@@ -54,6 +62,7 @@ class Variant:
     held_out: tuple[str, ...] = ()
     balanced: bool = False
     bidirectional: bool = False
+    packed: bool = False
 
 
 def variants(profile: Profile) -> list[Variant]:
@@ -62,6 +71,7 @@ def variants(profile: Profile) -> list[Variant]:
     return [
         Variant("taxonomy", "taxonomy labels, as the paper"),
         Variant("greedy", "greedy labels, the paper's baseline", annotator="greedy"),
+        Variant("packed", "one pass for all criteria of a response", packed=True),
         *(Variant(f"taxonomy-seed{seed}", f"taxonomy labels, seed {seed}", seed=seed) for seed in more),
         Variant("held-out", f"never trained on {' and '.join(HELD_OUT)}", held_out=HELD_OUT),
         Variant("balanced", "both classes weigh the same in the loss", balanced=True),
@@ -98,9 +108,10 @@ def trained(profile: Profile, variant: Variant) -> Path:
     def work(folder: Path) -> None:
         quiet()  # the timings of progress bars would make every executed notebook different
         with contextlib.redirect_stdout(None):  # the trainer prints its log
-            train_discriminator(
+            train = train_packed if variant.packed else train_discriminator
+            train(
                 examples_for(profile, variant),
-                backbone(base, bidirectional=variant.bidirectional, seed=variant.seed),
+                backbone(base, variant),
                 folder,
                 profile.discriminator,
                 variant.seed,
@@ -128,11 +139,12 @@ def fresh_examples(n: int) -> list[LabelledExample]:
     return micro_examples([find_world(name) for name in WORLDS], n, "test", prompts="test")
 
 
-def backbone(base: Path, *, bidirectional: bool, seed: int) -> Backbone:
+def backbone(base: Path, variant: Variant) -> Backbone:
     """The base policy's body under a new token head."""
-    torch.manual_seed(seed)
-    model = load_backbone_for_tokens(base)
-    if bidirectional:
+    torch.manual_seed(variant.seed)
+    kind = PackedDiscriminator if variant.packed else Discriminator
+    model = load_backbone_for_tokens(base, outputs=kind.OUTPUTS)
+    if variant.bidirectional:
         model.config.is_causal = False  # transformers' own switch: it is saved with the checkpoint
     return Backbone(model, load_tokenizer(base), MICRO_TEMPLATE)
 

@@ -53,16 +53,16 @@ def check(profile: Profile, require: Require) -> None:
 
 def given_files(profile: Profile) -> list[Path]:
     """What a person may replace at any time: the weights of the discriminators."""
-    from rtt_lib.worlds.text.checkpoints import discriminator_folder, weight_files
+    from rtt_lib.worlds.text.checkpoints import KINDS, discriminator_folder, weight_files
 
-    return [file for kind in ("taxonomy", "greedy") for file in weight_files(discriminator_folder(profile, kind))]
+    return [file for kind in KINDS for file in weight_files(discriminator_folder(profile, kind))]
 
 
 def kept_folders(profile: Profile) -> set[Path]:
     """Of the store: the places of discriminators that a person trains."""
-    from rtt_lib.worlds.text.checkpoints import own_folder, with_greedy_labels
+    from rtt_lib.worlds.text.checkpoints import KINDS, beside, own_folder
 
-    return {own_folder(profile), with_greedy_labels(own_folder(profile))}
+    return {beside(own_folder(profile), kind) for kind in KINDS}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
 from rtt_lib.relevance.corpus import build_examples, read_labelled
 from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.packed import load_discriminator, train_packed
 from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 from rtt_lib.tables import markdown_table
@@ -149,12 +150,14 @@ def card(metrics: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """labels: a file, None for composed prompts; longest: characters of a composed response; test: fresh examples."""
+    """labels: a file, None for composed prompts; longest: characters of a composed response; test: fresh examples;
+    packed: one pass for all criteria of a response."""
 
     labels: Path | None = None
     seed: int = 0
     longest: int | None = None
     test: int = 600
+    packed: bool = False
 
 
 def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, Any]) -> None:
@@ -169,7 +172,7 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
         annotator = ANNOTATORS[settings.annotator]
         examples = corpus(settings.samples, how.seed, TRAINED, annotator, TRAIN_SHARES, how.longest)
     made = {
-        "of": hashlib.sha256(repr((settings, how.seed, examples)).encode()).hexdigest(),
+        "of": hashlib.sha256(repr((settings, how.seed, how.packed, examples)).encode()).hexdigest(),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
         **made_at,
     }
@@ -180,7 +183,8 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
         if PartialState().is_main_process:
             stamp.unlink(missing_ok=True)
             shutil.rmtree(folder / "adapter", ignore_errors=True)  # of another training
-        train_discriminator(
+        trained_with = train_packed if how.packed else train_discriminator
+        trained_with(
             examples,
             settings.model,
             folder,
@@ -198,7 +202,7 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
     if not PartialState().is_main_process:
         return
     write_json(stamp, made)
-    discriminator = Discriminator.load(folder)  # as it will be used: whole, however it was trained
+    discriminator = load_discriminator(folder)  # as it will be used: whole, however it was trained
     metrics = {
         "settings": asdict(settings),
         "seed": how.seed,

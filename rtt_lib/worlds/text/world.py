@@ -122,7 +122,7 @@ class TextWorld:
     def discriminator(self, kind: str) -> Path:
         folder = discriminator_folder(self.profile, kind)
         if not weight_files(folder):
-            raise RTTError(f"no discriminator in {folder}: {how_to_get_one(self.profile, greedy=kind == 'greedy')}")
+            raise RTTError(f"no discriminator in {folder}: {how_to_get_one(self.profile, kind)}")
         return folder
 
     def counterfactual(
