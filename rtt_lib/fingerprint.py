@@ -25,6 +25,7 @@ NEUTRAL = frozenset(
         "fingerprint",  # this module
         "machine",  # which hardware there is; what follows from it is in the settings of a run
         "methods",  # which methods there are
+        "origin",  # where a record was made
         "methods.arms",  # which arms there are; what an arm is stands in the settings of a run
         "profile",  # how a profile is read; its values are in the settings of a run
         "progress",  # bars
