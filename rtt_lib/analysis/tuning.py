@@ -151,7 +151,7 @@ def _missing(like: Comparison) -> Comparison:
 
 def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> str:
     """One method or none: of the RTT methods, tuned, the one that gains most over the best RL, if its mean is at or
-    above it in every world, for the usual steps and for longer, and intervals show it above at least once and below never."""
+    above it in every world, for the usual steps and for longer, and intervals show it above once or more, below never."""
     if len(best) < len(tuning.worlds):
         return f"No recommendation: the tuned methods are {NOT_RUN}."
     asked, fit = 2 * len(best), []
