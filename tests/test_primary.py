@@ -59,3 +59,18 @@ def test_their_profiles_are_micro_but_for_the_experiments(name):
 def test_a_longer_run_keeps_the_settings():
     rl = load_profile("micro").rl
     assert find_arm(longer("RL-AON", 240)).over(rl) == replace(rl, steps=240)
+
+
+def needed() -> set[tuple[str, str, str]]:
+    """Every run of a primary set."""
+    sets = primary().claims.values()
+    return {place for each in sets for place in product(each.worlds, each.arms, each.seeds)}
+
+
+def test_micro_trains_the_primary_sets_and_nothing_else():
+    assert places("micro") == needed()
+    assert sum(arm != "base" for _, arm, _ in places("micro")) == 213
+
+
+def test_micro_full_trains_the_primary_sets_the_tuning_and_the_fresh_runs_too():
+    assert needed() | places("tuning") | places("fresh") <= places("micro-full")

@@ -65,8 +65,7 @@ def scores() -> pd.Series:
 def how_to_read_it() -> list[str]:
     for profile in ("micro", FULL):
         made = yaml.safe_load((RESULTS / profile / "profile.yaml").read_text())["experiments"]["core"]["seeds"]
-        asked = yaml.safe_load((REPOSITORY / "params" / f"{profile}.yaml").read_text())["experiments"]["core"]["seeds"]
-        assert made == asked == ["A0", "B1", "C2", "D3", "E4"], "every run starts from a base policy of its own"
+        assert made == ["A0", "B1", "C2", "D3", "E4"], "every run starts from a base policy of its own"
     rl = yaml.safe_load((REPOSITORY / "params" / "paper-qwen3-4b.yaml").read_text())["rl"]
     ours = yaml.safe_load((REPOSITORY / "params" / "micro.yaml").read_text())["rl"]
     assert float(ours["learning_rate"]) / float(rl["learning_rate"]) == pytest.approx(300)

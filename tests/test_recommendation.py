@@ -12,7 +12,7 @@ from rtt_lib.analysis.recommendation import recommendation as recommended
 
 def test_the_strongest_is_another_arm_in_another_world():
     other = scores(world="M", **CORE | {"RTT__AON": 0.3, "RTT__CSR": 0.3, "RL__CSR": 0.7})
-    runs = pd.concat([scores(**CORE | {"RTT__AON": 0.8}), other], ignore_index=True)
+    runs = pd.concat([scores(world="L", **CORE | {"RTT__AON": 0.8}), other], ignore_index=True)
     rivals = recommendation.strongest_rivals(runs)
     assert rivals == {"L": "RTT-AON", "M": "RL-CSR"}
     again = recommendation.with_strongest(runs, rivals)
@@ -25,7 +25,7 @@ ARM = "RTT-CSR relative"
 
 
 def two_worlds(**in_m) -> pd.DataFrame:
-    local = scores(**CORE, RTT__CSR_relative=0.7, RTT__AON_no_EOS=0.9)
+    local = scores(world="L", **CORE, RTT__CSR_relative=0.7, RTT__AON_no_EOS=0.9)
     return pd.concat([local, scores(world="M", **{"RL__CSR": 0.3, "RTT__CSR": 0.2} | in_m)])
 
 
@@ -39,7 +39,7 @@ def test_recommended_is_what_every_world_bears_out(tmp_path):
 def test_what_reads_exact_labels_is_not_recommended(tmp_path):
     better = {"RTT__CSR_relative_oracle": 0.9, "RTT__CSR_relative_noisy": 0.8}
     runs = two_worlds(RTT__CSR_relative=0.35, **better)
-    runs = pd.concat([runs, scores(**better)])
+    runs = pd.concat([runs, scores(world="L", **better)])
     arms = ["RTT-CSR relative oracle", ARM, "RTT-CSR relative noisy"]
     assert all(set(runs.loc[runs["arm"] == arm, "world"]) == {"L", "M"} for arm in arms)
     assert recommended(evidence(tmp_path, runs), arms).startswith(f"Recommended: {ARM}.")

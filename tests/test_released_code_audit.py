@@ -87,8 +87,9 @@ def test_in_another_world_there_is_nothing_to_measure():
 
 
 def test_the_arms_of_the_experiment_with_their_references_on_the_same_seeds():
-    specs = released_specs(load_profile(REPOSITORY / "params" / "micro.yaml"))
-    assert {spec.world for spec in specs} == {"L"} and {"RL-AON", "RTT-AON mixed rows"} <= {s.arm.name for s in specs}
+    specs = released_specs(load_profile(REPOSITORY / "params" / "micro-full.yaml"))
+    assert {spec.world for spec in specs} == {"L", "M", "U"}
+    assert {"RL-AON", "RTT-AON mixed rows"} <= {s.arm.name for s in specs}
     assert {spec.arm.name for spec in specs} <= set(ARMS)
     seeds = {name: {s.seed for s in specs if s.arm.name == name} for name in ("RTT-AON", "RTT-AON mixed rows")}
     assert seeds["RTT-AON"] >= seeds["RTT-AON mixed rows"] != set()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtt_lib.analysis.claims import SCORE, Evidence, in_figures
 from rtt_lib.analysis.comparison import CONTROLS
+from rtt_lib.analysis.evidence import SCORE, Evidence, in_figures
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.stats import ENOUGH_RUNS, summary
 from rtt_lib.tables import save_table
@@ -57,9 +57,9 @@ def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = 
     fit, near = [], []
     for candidate in (name for name in candidates if find_arm(name).relevance not in CLOSED_WORLD):
         found = [c for w, rival in rivals.items() for c in evidence.compare(candidate, rival, column) if c.world == w]
-        level = [c.tested and c.result["difference"] >= 0 and not c.result["worse"] for c in found]
+        level = [c.tested and c.mean >= 0 and c.sign() >= 0 for c in found]
         if found:
-            gain = float(np.mean([c.result["difference"] for c in found]))
+            gain = float(np.mean([c.mean for c in found]))
             near.append((sum(level), gain, candidate, found))
         if len(found) == len(rivals) and all(level):
             fit.append((gain, candidate, found))
@@ -71,7 +71,7 @@ def recommendation(evidence: Evidence, candidates: Sequence[str], column: str = 
         held, _, closest, found = max(near, key=lambda item: item[:2])
         return f"{none} Closest, in {held} of {len(rivals)}: {closest}. {in_figures(found)}."
     _, best, found = max(fit, key=lambda item: item[0])
-    better = sum(c.result["better"] for c in found)
+    better = sum(c.sign() > 0 for c in found)
     control = [c for other in CONTROLS for c in evidence.compare(best, other, column) if c.world in rivals]
     return (
         f"Recommended: {best}. Its mean is at or above the better of RL and RTT in {worlds}, and shown to be above it "

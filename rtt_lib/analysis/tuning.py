@@ -1,0 +1,208 @@
+"""Best against best: settings chosen on some base policies by the rule of docs/fixed.md, tested on others.
+
+python -m rtt_lib.analysis.tuning [RESULTS]     the settings that won, as experiments for a profile
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rtt_lib.analysis.comparison import NOT_RUN, differences
+from rtt_lib.analysis.evidence import Comparison, comparison, in_figures
+from rtt_lib.analysis.judging import corrected
+from rtt_lib.analysis.primary import Tuning, longer, primary
+from rtt_lib.errors import RTTError
+from rtt_lib.methods.arms import find_arm
+from rtt_lib.profile import RESULTS, RL
+from rtt_lib.stats import summary
+from rtt_lib.studies.plan import plan
+from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.records import results_table
+
+TRIED = ["world", "method", "arm", "runs", "mean", "chosen", "at an end"]
+FIELDS = {"learning_rate": "lr", "minibatches": "minibatches"}
+
+
+def tried(runs: pd.DataFrame, tuning: Tuning, rl: RL) -> pd.DataFrame:
+    """One row per world, method and setting: its mean over the base policies that settings are chosen on.
+
+    A setting is chosen only where every setting of the method has all its runs. `at an end`: which of its values are
+    the highest or the lowest that were tried, so that the best may lie beyond.
+    """
+    here = runs[runs["seed"].isin(tuning.chosen_on)].reindex(columns=["world", "arm", tuning.measure])
+    scores = here.astype({tuning.measure: float}).groupby(["world", "arm"])[tuning.measure].agg(["count", "mean"])
+    rows = []
+    for world in tuning.worlds:
+        for method in tuning.methods:
+            arms = tuning.arms(method)
+            found = scores.reindex(pd.MultiIndex.from_product([[world], arms]))
+            whole = bool((found["count"] == len(tuning.chosen_on)).all())
+            best = arms[int(np.argmax(found["mean"].to_numpy()))] if whole else None
+            for arm, count, mean in zip(arms, found["count"].fillna(0), found["mean"], strict=True):
+                rows.append([world, method, arm, int(count), mean, arm == best, at_an_end(arm, arms, rl)])
+    return pd.DataFrame(rows, columns=TRIED)
+
+
+def at_an_end(arm: str, arms: Sequence[str], rl: RL) -> str:
+    """`lr highest, beta lowest`: of an arm's values among those of `arms`."""
+    values = {name: _values(name, rl) for name in arms}
+    found = []
+    for field, value in values[arm].items():
+        range_ = {other[field] for other in values.values()}
+        if len(range_) > 1 and value in (min(range_), max(range_)):
+            found.append(f"{field} {'highest' if value == max(range_) else 'lowest'}")
+    return ", ".join(found)
+
+
+def _values(name: str, rl: RL) -> dict[str, float]:
+    arm = find_arm(name)
+    own = arm.over(rl)
+    values = {word: getattr(own, field) for field, word in FIELDS.items()}
+    return values | {"beta": rl.beta if arm.beta is None else arm.beta}
+
+
+def chosen(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """World -> method -> the arm that won, from `tried`; a world counts once all its methods have one."""
+    won = table[table["chosen"]]
+    worlds = {world: rows.set_index("method")["arm"].to_dict() for world, rows in won.groupby("world", sort=False)}
+    return {world: arms for world, arms in worlds.items() if set(arms) == set(table["method"])}
+
+
+def tested(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tuning: Tuning) -> pd.DataFrame:
+    """One row per world and method: its default, its chosen settings, and these for longer, on the other policies."""
+    here = runs[runs["seed"].isin(tuning.tested_on)].reindex(columns=["world", "arm", "seed", tuning.measure])
+    scores = summary(here, tuning.measure).set_index(["world", "arm"])
+
+    def cell(world: str, arm: str) -> str:
+        if (world, arm) not in scores.index:
+            return NOT_RUN
+        row = scores.loc[(world, arm)]
+        return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}], n = {int(row['runs'])}"
+
+    rows = [
+        [world, method, cell(world, method), arm, cell(world, arm), cell(world, longer(arm, tuning.long))]
+        for world, each in arms.items()
+        for method, arm in each.items()
+    ]
+    long = f"chosen, {tuning.long} steps"
+    return pd.DataFrame(rows, columns=["world", "method", "the paper's default", "settings", "chosen", long])
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best RL and the best RTT arm of a world, by the base policies that settings are chosen on."""
+
+    world: str
+    rl: str
+    rtt: str
+
+
+def best_of_each(table: pd.DataFrame) -> list[Best]:
+    """From `tried`, for every world that is whole."""
+    found = []
+    for world in chosen(table):
+        won = table[table["chosen"] & (table["world"] == world)].set_index("arm")
+        is_rl = won["method"].str.startswith("RL-")
+        found.append(Best(world, str(won.loc[is_rl, "mean"].idxmax()), str(won.loc[~is_rl, "mean"].idxmax())))
+    return found
+
+
+def primary_comparisons(runs: pd.DataFrame, best: Sequence[Best], tuning: Tuning) -> list[Comparison]:
+    """The best RTT minus the best RL in every world, for the usual steps and for longer."""
+    return [
+        comparison(runs, rtt, rl, tuning.measure, one.world, tuning.tested_on)
+        for one in best
+        for rtt, rl in ((one.rtt, one.rl), (longer(one.rtt, tuning.long), longer(one.rl, tuning.long)))
+    ]
+
+
+def answer(comparisons: Sequence[Comparison], asked: int) -> str:
+    """Tuned alike, is RTT worth it, and where? `asked`: how many comparisons were fixed, six."""
+    known = [one for one in comparisons if one.tested]
+    if not known:
+        return f"*Tuned alike: {NOT_RUN}.*"
+    levels = corrected([*known, *[_missing(known[0])] * (asked - len(known))])[: len(known)]
+    signs = [one.sign(level) for one, level in zip(known, levels, strict=True)]
+    lines = [
+        f"- World {one.world}: {in_figures([one], [level])}: **{WORDS[sign]}**."
+        for one, level, sign in zip(known, levels, signs, strict=True)
+    ]
+    better, worse = signs.count(1), signs.count(-1)
+    lacking = f" {asked - len(known)} are missing." if len(known) < asked else ""
+    head = (
+        f"Tuned alike, the best RTT is shown to be above the best RL in {better} of {asked} comparisons and below it "
+        f"in {worse} (intervals corrected for {asked}).{lacking}"
+    )
+    return "\n".join([head, "", *lines])
+
+
+WORDS = {1: "RTT is worth it", -1: "RL is better", 0: "no difference shown"}
+
+
+def _missing(like: Comparison) -> Comparison:
+    return Comparison(like.arm, like.baseline, "", like.column, like.planned, {})
+
+
+def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> str:
+    """One method or none: of the RTT methods, tuned, the one that gains most over the best RL, if its mean is at or
+    above it in every world, for the usual steps and for longer, and intervals show it above once or more, below never."""
+    if len(best) < len(tuning.worlds):
+        return f"No recommendation: the tuned methods are {NOT_RUN}."
+    asked, fit = 2 * len(best), []
+    for method in (name for name in tuning.methods if not name.startswith("RL-")):
+        own = [Best(one.world, one.rl, arms[one.world][method]) for one in best]
+        found = primary_comparisons(runs, own, tuning)
+        if not all(one.complete for one in found):
+            return f"No recommendation: not all tests of the tuned {method} are there."
+        levels = corrected(found)
+        signs = [one.sign(level) for one, level in zip(found, levels, strict=True)]
+        if set(signs) in ({1}, {0, 1}) and min(one.mean for one in found) >= 0:
+            fit.append((float(np.mean([one.mean for one in found])), method, signs.count(1), in_figures(found, levels)))
+    worlds = " and ".join(one.world for one in best)
+    if not fit:
+        return f"No method is recommended: tuned, none is ahead of the best RL in all of {worlds} at both lengths."
+    _, method, shown, figures = max(fit)
+    return (
+        f"Recommended: {method}. Tuned, its mean is at or above the best RL's in {worlds} at both lengths, shown in "
+        f"{shown} of {asked}: {figures}."
+    )
+
+
+def paired_with_default(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tuning: Tuning) -> pd.DataFrame:
+    """What tuning brings to each method, paired, on the base policies that the test uses."""
+    here = runs[runs["seed"].isin(tuning.tested_on)]
+    tables = [
+        differences(here[here["world"] == world], [(arm, method) for method, arm in each.items() if arm != method])
+        for world, each in arms.items()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else differences(here.iloc[:0], [])
+
+
+def experiments(arms: dict[str, dict[str, str]], tuning: Tuning) -> str:
+    """The test of the settings that won, as lines of a profile."""
+    lines = []
+    for world, each in arms.items():
+        lines += [f"  best-{world}:", "    arms:"]
+        lines += [f"      - {name}" for arm in dict.fromkeys(each.values()) for name in (arm, longer(arm, tuning.long))]
+        lines += [f"    seeds: [{', '.join(tuning.tested_on)}]", f"    worlds: [{world}]"]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    profile, tuning = load_profile("tuning"), primary().tuning
+    runs = results_table(plan(profile), Path(given[0]) if given else RESULTS / profile.name)
+    arms = chosen(tried(runs, tuning, profile.rl))
+    if set(arms) != set(tuning.worlds):
+        raise RTTError(f"{len(runs)} of {len(plan(profile))} runs of the tuning are there: rtt run {profile.name}")
+    print(experiments(arms, tuning))
+
+
+if __name__ == "__main__":
+    main()
