@@ -73,9 +73,10 @@ def test_settings_labels_base_and_sampling_decide_whether_it_is_trained_again(pr
         replace(profile, discriminator=replace(profile.discriminator, learning_rate=1e-4)),
         replace(profile, policy=replace(profile.policy, pretrain_steps=31)),
         replace(profile, rl=replace(profile.rl, temperature=0.5)),
+        replace(profile, compute=replace(profile.compute, sampler="transformers")),
     ]
     found = {discriminators.fingerprint(other, "taxonomy") for other in others}
-    assert len(found | {first, discriminators.fingerprint(profile, "greedy")}) == 5
+    assert len(found | {first, discriminators.fingerprint(profile, "greedy")}) == 6
     for same in (
         replace(profile, rl=replace(profile.rl, learning_rate=1e-5)),
         replace(profile, discriminator=replace(profile.discriminator, seeds=(0, 1))),

@@ -56,6 +56,15 @@ def test_every_pass_sees_each_row_once():
     assert seen != list(policy.batches(rows, 3, random.Random(1)))
 
 
+def test_rows_of_a_batch_are_of_similar_length():
+    rows = [([0] * n, [1]) for n in random.Random(0).sample(range(512), 512)]
+    seen = list(policy.batches(rows, 16, random.Random(0)))
+    spans = [max(lengths) - min(lengths) for lengths in ([len(prompt) for prompt, _ in batch] for batch in seen)]
+    assert spans == [31] * 16, "16 batches are drawn together: all rows, sorted"
+    firsts = [min(len(prompt) for prompt, _ in batch) for batch in seen]
+    assert sorted(firsts) == list(range(0, 512, 32)) != firsts, "short and long ones come in random order"
+
+
 @pytest.mark.usefixtures("small_english")
 def test_a_base_is_made_twice_with_the_same_bytes_and_another_letter_is_another_one(tmp_path, monkeypatch):
     folders = []

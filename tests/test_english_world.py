@@ -38,13 +38,14 @@ pytestmark = pytest.mark.usefixtures("small_english")
     ],
 )
 def test_what_it_asks_of_a_profile(key, value, says):
-    assert says in message("english", **{key: value})
+    assert says in message("english", compute__sampler="transformers", **{key: value})  # 'fast' refuses LoRA earlier
 
 
 def test_the_profile_has_the_core_arms_from_five_bases():
     specs = plan(toy_profile())
     assert {spec.arm.name for spec in specs} == {
-        "base", "RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-CSR relative", "RTT-AON no EOS",
+        "base", "RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-CSR relative", "RTT-AON no EOS", "RTT-AON oracle",
+        "RTT-AON raw",
     }  # fmt: skip
     assert [spec.seed for spec in specs if spec.arm.name == "base"] == ["A0", "B1", "C2", "D3", "E4"]
     assert {spec.world for spec in specs} == {"english"}
@@ -52,7 +53,7 @@ def test_the_profile_has_the_core_arms_from_five_bases():
 
 def test_what_the_store_keeps_for_a_profile():
     profile = toy_profile(experiments__core__seeds="[B1]", experiments__beyond__seeds="[B1]",
-                          experiments__fixes__seeds="[C2]")  # fmt: skip
+                          experiments__fixes__seeds="[C2]", experiments__relevance__seeds="[C2]")  # fmt: skip
     found = english.kept_folders(profile)
     assert {policy.folder_of(base, 30) for base in "ABC"} < found and len(found) == 5
 
@@ -60,6 +61,7 @@ def test_what_the_store_keeps_for_a_profile():
 def test_prompts_demonstrations_and_what_is_withheld():
     world = open_world(toy_profile(data__train_prompts="6"), "english")
     _, tokenizer = world.policy("A0")
+    assert world.policy("A0")[0].config._attn_implementation == policy.ATTENTION
     prompts, left_out = world.prompts(0, tokenizer)
     assert len(prompts) == 2 * 2 and left_out == 0 and len({p.id for p in prompts}) == 4
     assert world.prompts(0, tokenizer)[0] == prompts != world.prompts(1, tokenizer)[0]
@@ -89,6 +91,7 @@ def test_base_data_and_discriminator_decide_a_run():
 
     assert inputs() == inputs("A1"), "the seed of RL is not the base policy's"
     others = [inputs("B0"), inputs(policy__pretrain_steps="31"), inputs(data__seed="1"), inputs(kind="taxonomy")]
+    others += [inputs(compute__sampler="transformers")]
     assert all(other != inputs() for other in others)
     assert inputs(kind="taxonomy") != inputs(kind="greedy")
     assert inputs(evaluation__prompts="4") == inputs()

@@ -374,9 +374,13 @@ def test_what_came_out_in_six_lines():
     assert A_NUMBER.findall(text.replace("95% intervals", "")) == []
 
 
+def in_readme(text: str, table: str) -> str:
+    return readme.between(text, readme.BEGIN, readme.END, table, "README.md")
+
+
 def test_the_table_of_claims_is_what_the_command_makes():
     made = readme.verdicts_table(RESULTS)
-    assert readme.with_claims(README, made) == README, "run python -m rtt_lib.report.readme"
+    assert in_readme(README, made) == README, "run python -m rtt_lib.report.readme"
     rows = [line.strip("| ").split(" | ") for line in made.splitlines()[2:]]
     assert [cells[0] for cells in rows] == [f"C{n}" for n in range(1, 12)]
     for profile, column in (("micro", 2), (FULL, 3)):
@@ -388,19 +392,19 @@ def test_verdicts_of_two_profiles_stand_side_by_side(tmp_path):
         (tmp_path / profile / "tables").mkdir(parents=True)
         rows = f'claim,statement,verdict,paper\nC1,"a, b|c",{verdicts},5\n'
         (tmp_path / profile / "tables" / "claims.csv").write_text(rows)
-    made = readme.verdicts_table(tmp_path, ("small", "large"))
+    made = readme.verdicts_table(tmp_path, ("small", "not yet run", "large"))
     assert made.splitlines() == [
         "| claim | statement | `small` | `large` |",
         "| --- | --- | --- | --- |",
         "| C1 | a, b\\|c | partly | replicates |",
     ]
     text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
-    assert readme.with_claims(text, made) == f"before\n{readme.BEGIN}\n{made}{readme.END}\nafter\n"
+    assert in_readme(text, made) == f"before\n{readme.BEGIN}\n{made}{readme.END}\nafter\n"
 
 
 def test_a_readme_without_the_marks_and_other_claims_are_errors(tmp_path):
     with pytest.raises(RTTError, match="belongs between the lines"):
-        readme.with_claims(f"before\n{readme.END}\n{readme.BEGIN}\n", "table\n")
+        in_readme(f"before\n{readme.END}\n{readme.BEGIN}\n", "table\n")
     for profile, claim in (("small", "C1"), ("large", "C2")):
         (tmp_path / profile / "tables").mkdir(parents=True)
         (tmp_path / profile / "tables" / "claims.csv").write_text(f"claim,statement,verdict\n{claim},s,partly\n")

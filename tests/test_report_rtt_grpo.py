@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from english_toy import spec_of, toy_profile
 
 from rtt_lib.profile import RL
 from rtt_lib.relevance.base import Rollouts
@@ -97,3 +98,15 @@ def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
         assert len(offsets) == len(kept) and tokenizer.eos_token_id not in kept[:-1]
         assert kept[-1] == tokenizer.eos_token_id or len(kept) == first.token_ids.shape[1]
     assert all(len(row) == len(question.criteria) for row in first.verdicts)
+
+
+@pytest.mark.usefixtures("small_english")
+def test_samples_are_the_base_policys_responses_to_the_first_questions():
+    spec = spec_of(toy_profile(), "RTT-CSR")
+    table = credit_view.samples(spec, 3)
+    asked = spec.home.questions(3)
+    assert list(table["prompt"]) == [question.prompt for question in asked]
+    for question, row in zip(asked, table.to_dict("records"), strict=True):
+        verdicts = [check(criterion, question.prompt, row["response"]).value for criterion in question.criteria]
+        assert row["satisfied"] == f"{sum(verdicts)} of {len(verdicts)}"
+    assert table.equals(credit_view.samples(spec, 3)), "the same responses again"

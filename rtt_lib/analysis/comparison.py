@@ -47,6 +47,7 @@ SINGLE_CHANGES = tuple(
 SCORES = ("all satisfied", "per constraint")
 LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}  # what the paper calls them
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
+RULES_OF = {"english": "composed"}  # a world of text whose criteria are verified by the rules of another name
 OWN_FAMILIES = ("M",)  # worlds that train on the families of the out-of-domain probe
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run
 HALF_WAY = "steps half way"
@@ -205,8 +206,9 @@ def family_table(runs: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 def taxonomy_of(family: str, world: str) -> str:
     """Scope and polarity (App. C.3) of a family of a micro world or of composed prompts: `local, negative`."""
     known = {"length": "at_most_words"} if world in WORLDS else {}
+    verifier = "micro" if world in WORLDS else RULES_OF.get(world, world)
     try:
-        rule = find_rule(f"{'micro' if world in WORLDS else world}:{known.get(family, family)}")
+        rule = find_rule(f"{verifier}:{known.get(family, family)}")
     except RTTError:  # a judge's criteria, or families of several verifiers
         return "-"
     return "global" if rule.scope == "global" else f"{rule.scope}, {rule.polarity}"

@@ -132,6 +132,19 @@ def roll_out(model, tokenizer, question: RubricPrompt, rl: RL, verifier: Verifie
     return Rollouts(prompts, texts, rubrics, verifier(prompts, texts, rubrics), ids, mask, offsets)
 
 
+def samples(spec: RunSpec, n: int) -> pd.DataFrame:
+    """What the base policy writes to the first `n` prompts that no policy is trained on, one response each."""
+    model, tokenizer = load_policy(spec.home.base(spec.seed))
+    one, verifier = replace(spec.profile.rl, group_size=1), spec.home.verifier()
+    rows = []
+    for number, question in enumerate(spec.home.questions(n)):
+        rollouts = roll_out(model, tokenizer, question, one, verifier, seed=number)
+        held = [verdict.value for verdict in rollouts.verdicts[0]].count(True)
+        row = {"prompt": question.prompt, "response": rollouts.responses[0]}
+        rows.append(row | {"satisfied": f"{held} of {len(question.criteria)}"})
+    return pd.DataFrame(rows)
+
+
 def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
     """The prompt whose responses differ most in CSR; one with a global criterion comes before all others."""
 

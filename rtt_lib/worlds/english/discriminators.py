@@ -48,7 +48,7 @@ def fingerprint(profile: Profile, kind: str) -> str:
             "kind": kind,
             "settings": {name: value for name, value in settings.items() if name not in ("seeds", "checkpoint")},
             "base": base_fingerprint(BACKBONE_BASE, profile.policy.pretrain_steps),
-            "sampling": [rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens],
+            "sampling": [rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, profile.compute.sampler],
             "dials": asdict(DIALS),
             "code": code_digest("rtt_lib.worlds.english.discriminators"),
         }

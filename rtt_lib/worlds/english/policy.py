@@ -26,7 +26,9 @@ CHAT = (
 IGNORED = -100  # no loss on this token
 BATCH = 32
 LEARNING_RATE = 2e-3  # at its peak
+ALIKE = 16  # so many batches are drawn together and shared out by length, so that little of a batch is padding
 WINDOW = 512  # tokens of prompt and response, or of criterion and response
+ATTENTION = "eager"  # on a CPU the gradient of torch's own attention takes longer than all the rest, in bfloat16
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def config(tokenizer: PreTrainedTokenizerFast, size: Size) -> LlamaConfig:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
+        attn_implementation=ATTENTION,
     )
 
 
@@ -98,13 +101,22 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
 
 
 def batches(rows: Sequence[Row], steps: int, rng: random.Random) -> Iterator[list[Row]]:
-    """`steps` batches: pass after pass over the rows, in random order."""
+    """`steps` batches of rows of similar length, in random order: pass after pass over all rows."""
     waiting: list[Row] = []
+    ready: list[list[Row]] = []
     for _ in range(steps):
-        while len(waiting) < BATCH:
-            waiting += rng.sample(list(rows), len(rows))
-        yield waiting[:BATCH]
-        waiting = waiting[BATCH:]
+        if not ready:
+            while len(waiting) < BATCH:
+                waiting += rng.sample(list(rows), len(rows))
+            n = min(ALIKE, len(waiting) // BATCH) * BATCH
+            alike, waiting = sorted(waiting[:n], key=_length), waiting[n:]
+            ready = [alike[start : start + BATCH] for start in range(0, n, BATCH)]
+            rng.shuffle(ready)
+        yield ready.pop()
+
+
+def _length(row: Row) -> int:
+    return sum(map(len, row))
 
 
 def pretrain(base: str, steps: int, output: Path) -> None:

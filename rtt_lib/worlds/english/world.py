@@ -15,7 +15,7 @@ from rtt_lib.worlds.base import Supervised
 from rtt_lib.worlds.english import discriminators
 from rtt_lib.worlds.english.corpus import demonstration, training_prompts
 from rtt_lib.worlds.english.evaluation import evaluate, questions
-from rtt_lib.worlds.english.policy import base_fingerprint, base_policy
+from rtt_lib.worlds.english.policy import ATTENTION, base_fingerprint, base_policy
 from rtt_lib.worlds.text.evaluation import Examination
 from rtt_lib.worlds.text.prompts import in_training_order
 from rtt_lib.worlds.text.world import TextWorld, one_each
@@ -36,6 +36,7 @@ class EnglishWorld(TextWorld):
             "base": base_fingerprint(seed[0], profile.policy.pretrain_steps),
             "data": asdict(profile.data),
             "precision": precision(),
+            "sampler": profile.compute.sampler,
         }
         if discriminator:
             found["discriminator"] = discriminators.fingerprint(profile, discriminator)
@@ -50,7 +51,9 @@ class EnglishWorld(TextWorld):
         return base_policy(seed[0], self.profile.policy.pretrain_steps)
 
     def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_causal_lm(self.base(seed)), load_tokenizer(self.base(seed))
+        model = load_causal_lm(self.base(seed))
+        model.set_attn_implementation(ATTENTION)
+        return model, load_tokenizer(self.base(seed))
 
     def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
         data = self.profile.data

@@ -1,0 +1,88 @@
+"""What came out in the micro world, as five statements that can be tested in any world.
+
+Each statement is a list of paired comparisons that it says are positive. Verdicts are words of `claims`: `replicates`
+where all of them are shown, `partly` where some are and at least as many as show the opposite, `does not replicate`
+where more show the opposite, else `cannot be tested`: then every interval holds zero, or there are too few runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rtt_lib.analysis.claims import SCORE, Comparison, Judgement, compare, in_figures, pairs_of, untested, verdict_of
+from rtt_lib.analysis.comparison import QUARTERS, SAME_REWARD, quarters
+from rtt_lib.analysis.shapes import GLOBAL, LENGTH, run_shapes
+
+ARMS = ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-AON no EOS")  # whose shapes are compared
+COLUMNS = ["finding", "statement", "verdict", "measured", "n", "reason"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the findings are judged on, of one world: one row per run, one per rollout step, one per run's shape."""
+
+    scores: pd.DataFrame
+    curves: pd.DataFrame
+    shapes: pd.DataFrame
+
+
+def early_lead(runs: Runs) -> list[Comparison]:
+    early = quarters(runs.curves)
+    return [one for pair in SAME_REWARD for one in compare(early, *pair, QUARTERS[0])]
+
+
+def length_drift(runs: Runs) -> list[Comparison]:
+    """More than RL with the same reward, and less where the end token gets no token credit."""
+    pairs = [*SAME_REWARD, ("RTT-AON", "RTT-AON no EOS")]
+    return [one for pair in pairs for one in compare(runs.shapes, *pair, LENGTH)]
+
+
+def neglect_of_global_criteria(runs: Runs) -> list[Comparison]:
+    return [one for rtt, rl in SAME_REWARD for one in compare(runs.shapes, rl, rtt, GLOBAL)]
+
+
+def rounding(runs: Runs) -> list[Comparison]:
+    return compare(runs.scores, "RTT-AON", "RTT-AON raw", SCORE)
+
+
+def relative(runs: Runs) -> list[Comparison]:
+    return [one for rival in ("RTT-CSR", "RL-CSR") for one in compare(runs.scores, "RTT-CSR relative", rival, SCORE)]
+
+
+@dataclass(frozen=True)
+class Finding:
+    id: str
+    statement: str
+    comparisons: Callable[[Runs], list[Comparison]]
+
+
+FINDINGS = (
+    Finding("early lead", "RTT leads RL with the same reward in the first quarter of training", early_lead),
+    Finding("length", "RTT makes responses longer than RL does, and credit of the end token is why", length_drift),
+    Finding("global criteria", "RTT gains less than RL on criteria that all words decide", neglect_of_global_criteria),
+    Finding("rounding", "RTT needs relevance that is rounded", rounding),
+    Finding("relative", "`relative` beats RTT and RL with the same reward", relative),
+)
+
+
+def judge(comparisons: Sequence[Comparison]) -> Judgement:
+    """Are all of these shown to be positive?"""
+    tested = [one for one in comparisons if one.tested]
+    if not tested:
+        return untested("fewer than three paired runs.")
+    shown, opposite = (sum(one.result[way] for one in tested) for way in ("better", "worse"))
+    reason = f"shown in {shown} of {len(tested)} comparisons, the opposite in {opposite}."
+    return Judgement(in_figures(tested), pairs_of(tested), verdict_of(shown, opposite, len(tested)), reason)
+
+
+def findings_table(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """One row per finding. scores and curves: those of `studies.records`."""
+    runs = Runs(scores, curves, run_shapes(curves, ARMS))
+    rows = []
+    for finding in FINDINGS:
+        judged = judge(finding.comparisons(runs))
+        rows.append((finding.id, finding.statement, judged.verdict, judged.ours, judged.n, judged.reason))
+    return pd.DataFrame(rows, columns=COLUMNS)
