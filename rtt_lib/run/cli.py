@@ -25,6 +25,7 @@ Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one f
   rtt runs                             what is kept of finished runs, for all profiles together
   rtt grade ifeval OUT.jsonl --data input_data.jsonl --out VERDICTS.jsonl
   rtt attribute --criterion "No commas." --response "One, two" --html tokens.html
+  rtt score my_rule.py                 a credit rule of your own beside the baselines of docs/leaderboard.md
   rtt doctor                           what this machine can run, and the mend for each lack
 """
 
@@ -39,6 +40,7 @@ PASSED_ON = {
     "conform": "rtt_lib.run.conform",
     "judge-check": "rtt_lib.run.judge_check",
     "attribute": "rtt_lib.run.attribute",
+    "score": "rtt_lib.run.score",
 }
 
 
@@ -51,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
     commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
+    commands.add_parser("score", help="a credit rule of your own in the leaderboard (rtt score --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
