@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 ABOUT = """\
 Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one folder of results.
 
-  rtt run quick                        the first thing to run: all notebooks, ten minutes on two CPU cores
+  rtt spot-check                       the committed verdicts, and fresh runs of this machine beside them
+  rtt run quick                        all notebooks at a small size, ten minutes on two CPU cores
   rtt run micro --only 06,09           two notebooks and whatever they need that is not done
   rtt run ci --set rl.steps=3          the same with one value changed
   rtt run paper-qwen3-4b --dry-run     what the full replication needs, and what is missing here
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("score", help="a credit rule of your own in the leaderboard (rtt score --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
+    commands.add_parser("spot-check", help="the committed verdicts, and fresh runs of this machine beside them")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
     runs.add_argument("--prune", action="store_true", help="remove those that no profile of params/ asks for any more")
     doctor = commands.add_parser("doctor", help="what this machine can run, and the mend for each lack")
@@ -146,6 +148,12 @@ def command_runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def command_spot_check(arguments: argparse.Namespace) -> int:
+    from rtt_lib.run import spot_check
+
+    return spot_check.main()
+
+
 def require_gpu(profile: Profile) -> None:
     """Do not start a profile for GPUs without one: it would take weeks. Further GPUs may be on other machines."""
     if not profile.compute.policy_gpus:
@@ -174,4 +182,5 @@ def _run(words: Sequence[str]) -> int:
         from rtt_lib.run import doctor
 
         return doctor.main(fetch=parsed.fetch)
-    return {"run": command_run, "site": command_site, "runs": command_runs}[parsed.command](parsed)
+    commands = {"run": command_run, "site": command_site, "runs": command_runs, "spot-check": command_spot_check}
+    return commands[parsed.command](parsed)

@@ -51,6 +51,12 @@ def recorded(results: Path) -> dict[str, dict[str, Any]]:
     return {str(Path(row["world"]) / row["arm"] / row["seed"]): row for row in rows}
 
 
+def published_table(results: Path) -> pd.DataFrame:
+    """`results_table` of everything that a profile has published."""
+    rows = [_flat(record) for record in recorded(results).values()]
+    return pd.DataFrame(rows, columns=None if rows else KEYS)
+
+
 def results_table(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
     """One row per run that is done: arm, world, seed and the scores, families as columns."""
     rows = [_flat(record) for record in records_of(specs, results)]
