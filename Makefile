@@ -21,8 +21,8 @@ help: ## list the targets
 
 env: $(STAMP) ## build .venv from requirements.lock (nothing to do when nothing changed)
 
-quick: env ## a first replication of the paper's comparison, on the CPU, with its results site
-	$(BIN)/rtt run quick
+quick: env ## an answer in minutes: the committed verdicts, and fresh runs of this machine beside them
+	$(BIN)/rtt spot-check
 
 test: env ## the tests that are quick, of every module
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not vllm and not faults"

@@ -70,7 +70,10 @@ def test_a_file_may_set_reward_relevance_and_beta(write):
         ("return relevance.mean(1)", "tokens outside the mask get credit: multiply by the mask"),
         ("return mask", "it returns torch.bool, not floats"),
         ("return 0", "it returns int, not a tensor"),
-        ("return verdicts.nan_to_num()[:, 1:2] * mask", "one criterion, B = 8, K = 1, T = 24, group_size = 8: RuntimeError"),
+        (
+            "return verdicts.nan_to_num()[:, 1:2] * mask",
+            "one criterion, B = 8, K = 1, T = 24, group_size = 8: Runtime",
+        ),
         ("return relevance[:, 0].std(1, keepdim=True) * mask", "one token, B = 8, K = 5, T = 1"),
         ("return verdicts.mean(1, keepdim=True) * mask", "nothing known"),
         ("import torch; return torch.rand(mask.shape) * mask", "asked twice, it gives two answers"),

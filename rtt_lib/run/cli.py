@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 ABOUT = """\
 Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one folder of results.
 
-  rtt run quick                        the first thing to run: all notebooks, ten minutes on two CPU cores
+  rtt spot-check                       the committed verdicts, and fresh runs of this machine beside them
+  rtt run quick                        all notebooks at a small size, ten minutes on two CPU cores
   rtt run micro --only 06,09           two notebooks and whatever they need that is not done
   rtt run ci --set rl.steps=3          the same with one value changed
   rtt run paper-qwen3-4b --dry-run     what the full replication needs, and what is missing here
@@ -26,6 +27,7 @@ Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one f
   rtt runs --publish micro             the records of what is finished, while the rest still runs
   rtt grade ifeval OUT.jsonl --data input_data.jsonl --out VERDICTS.jsonl
   rtt attribute --criterion "No commas." --response "One, two" --html tokens.html
+  rtt score my_rule.py                 a credit rule of your own beside the baselines of docs/leaderboard.md
   rtt doctor                           what this machine can run, and the mend for each lack
 """
 
@@ -40,6 +42,7 @@ PASSED_ON = {
     "conform": "rtt_lib.run.conform",
     "judge-check": "rtt_lib.run.judge_check",
     "attribute": "rtt_lib.run.attribute",
+    "score": "rtt_lib.run.score",
 }
 
 
@@ -52,8 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
     commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
+    commands.add_parser("score", help="a credit rule of your own in the leaderboard (rtt score --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
+    commands.add_parser("spot-check", help="the committed verdicts, and fresh runs of this machine beside them")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
     what = runs.add_mutually_exclusive_group()
     what.add_argument("--prune", action="store_true", help="remove those that no profile of params/ asks for any more")
@@ -171,6 +176,12 @@ def publish(named: str) -> str:
     return pipeline.publish(profile, RESULTS / profile.name)
 
 
+def command_spot_check(arguments: argparse.Namespace) -> int:
+    from rtt_lib.run import spot_check
+
+    return spot_check.main()
+
+
 def require_gpu(profile: Profile) -> None:
     """Do not start a profile for GPUs without one: it would take weeks. Further GPUs may be on other machines."""
     if not profile.compute.policy_gpus:
@@ -199,4 +210,5 @@ def _run(words: Sequence[str]) -> int:
         from rtt_lib.run import doctor
 
         return doctor.main(fetch=parsed.fetch)
-    return {"run": command_run, "site": command_site, "runs": command_runs}[parsed.command](parsed)
+    commands = {"run": command_run, "site": command_site, "runs": command_runs, "spot-check": command_spot_check}
+    return commands[parsed.command](parsed)

@@ -98,6 +98,12 @@ def records_of(specs: Sequence[RunSpec], results: Path) -> list[dict[str, Any]]:
     return [record for spec in specs if (record := stored(spec) or published(spec, results))]
 
 
+def published_table(results: Path) -> pd.DataFrame:
+    """`results_table` of everything that a profile has published."""
+    rows = [_flat(record) for record in recorded(results).values()]
+    return pd.DataFrame(rows, columns=None if rows else KEYS)
+
+
 def results_table(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
     """One row per run that is done: arm, world, seed and the scores, families as columns."""
     rows = [_flat(record) for record in records_of(specs, results)]

@@ -1,7 +1,7 @@
 """The micro models that the package brings, and why one of them is not used here.
 
-They are few, since each takes half a megabyte: what `rtt quick`, `rtt score` and a notebook that a person opens start
-from. `python -m rtt_lib.run.ship_micro` makes them.
+They are few, since each takes half a megabyte: what `rtt spot-check`, `rtt score` and notebooks that a person opens
+start from. `python -m rtt_lib.run.ship_micro` makes them.
 """
 
 from __future__ import annotations
