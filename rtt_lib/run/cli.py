@@ -40,6 +40,7 @@ PASSED_ON = {
     "conform": "rtt_lib.run.conform",
     "judge-check": "rtt_lib.run.judge_check",
     "attribute": "rtt_lib.run.attribute",
+    "gpu-merge": "rtt_lib.run.gpu_job.merge",
 }
 
 
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
     commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
+    commands.add_parser("gpu-merge", help="add runs made by a GPU job to the published records (rtt gpu-merge --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
