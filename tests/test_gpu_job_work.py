@@ -31,7 +31,7 @@ def test_no_time_for_a_step_is_an_error():
 
 
 def test_what_still_runs_is_ended_and_what_failed_is_said_once(tmp_path, capsys):
-    job = Job(load_profile("smol-ten"), tmp_path, tmp_path, ["A0"], end=time.time())
+    job = Job(load_profile("smol-ten"), tmp_path, tmp_path, ["A0"], since=time.monotonic(), end=time.monotonic())
     (tmp_path / "logs").mkdir()
     job.log("RL-CSR").write_text("out of memory")
     job.workers = {

@@ -51,7 +51,7 @@ def environment(folder):
 
 
 def main(options):
-    since, here = time.time(), Path(__file__).resolve().parent
+    since, here = time.monotonic(), Path(__file__).resolve().parent
     folder = Path(os.environ.get("RTT_JOB", "/tmp/rtt-job"))
     plan = json.loads((here / "plan.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def main(options):
         print("kept; still missing:", ", ".join(missing), flush=True)
         return 9 if plan["part"] == list(plan["digests"])[-1] else 0
     unpack(folder, plan)
-    print(f"unpacked in {time.time() - since:.1f} s", flush=True)
+    print(f"unpacked in {time.monotonic() - since:.1f} s", flush=True)
     out = Path(os.environ.get("OUT", folder / "out"))
     command = [sys.executable, "-m", "rtt_lib.run.gpu_job.work", str(folder / "profile.yaml"), str(out)]
     return subprocess.call([*command, "--since", str(since), *options], cwd=folder, env=environment(folder))

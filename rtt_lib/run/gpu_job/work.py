@@ -70,7 +70,8 @@ class Job:
     out: Path
     control: Path
     seeds: list[str]
-    end: float  # of the clock
+    since: float  # of the monotonic clock, which all processes of a machine share
+    end: float
     workers: dict[str, subprocess.Popen] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     packed: set[str] = field(default_factory=set)
@@ -98,7 +99,7 @@ class Job:
                     env=os.environ | threads,
                     start_new_session=True,  # so that its children end with it
                 )
-        say(f"{len(self.arms)} arms started")
+        self.say(f"{len(self.arms)} arms started")
 
     def log(self, arm: str) -> Path:
         return self.control / "logs" / f"{arm}.log"
@@ -109,12 +110,12 @@ class Job:
             if worker.poll() and arm not in self.dead:
                 self.dead.add(arm)
                 end = self.log(arm).read_text(errors="replace")[-1500:]
-                say(f"{arm} ended with exit code {worker.returncode}:\n{end}")
+                self.say(f"{arm} ended with exit code {worker.returncode}:\n{end}")
         return [arm for arm, worker in self.workers.items() if worker.poll() is None]
 
     def measure(self) -> float | None:
         """Seconds of a rollout step of the slowest arm, once all that live have measured; None when the time is up."""
-        while time.time() < self.end - PACKING:
+        while time.monotonic() < self.end - PACKING:
             waiting = [arm for arm in self.alive() if not (self.control / f"{arm}.seconds").exists()]
             if not waiting:
                 found = [read_json(path) for path in self.control.glob("*.seconds")]
@@ -127,27 +128,30 @@ class Job:
         self.profile, self.seeds = of_steps(self.profile, steps), list(seeds)
         self.notes |= {"steps": steps, "seeds": self.seeds}
         write_json(self.control / "steps", {"steps": steps, "seeds": self.seeds})
-        said = time.time()
-        while (alive := self.alive()) and time.time() < self.end - PACKING:
+        said = time.monotonic()
+        while (alive := self.alive()) and time.monotonic() < self.end - PACKING:
             for seed in self.seeds:
                 awaited = [self.spec(arm, seed) for arm in self.arms if arm not in self.dead]
                 if seed not in self.packed and all(map(is_done, awaited)):
                     self.pack(seed)
-            if time.time() > said + SAID_EVERY:
-                said = time.time()
-                say(f"{len(self.done())} runs done, at work: {', '.join(alive)}")
+            if time.monotonic() > said + SAID_EVERY:
+                said = time.monotonic()
+                self.say(f"{len(self.done())} runs done, at work: {', '.join(alive)}")
             time.sleep(0.5)
 
     def done(self) -> list[RunSpec]:
         specs = [self.spec(arm, seed) for seed in self.seeds for arm in self.arms]
         return [spec for spec in specs if is_done(spec)]
 
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.since:6.1f}] {text}", flush=True)
+
     def stop(self) -> None:
         for arm in self.alive():
             os.killpg(self.workers[arm].pid, signal.SIGKILL)  # started here, in a session of its own
             self.workers[arm].wait()
             self.dead.add(arm)
-            say(f"{arm} ended by the clock")
+            self.say(f"{arm} ended by the clock")
 
     def pack(self, seed: str) -> None:
         """The archive of a seed, complete when it has its name."""
@@ -164,7 +168,7 @@ class Job:
                 for name, path in files_of(spec):
                     archive.add(path, f"runs/{spec.arm.name}/{seed}/{name}")
         temporary.rename(self.out / f"{seed}.tar.xz")
-        say(f"{seed}: {len(runs)} runs packed")
+        self.say(f"{seed}: {len(runs)} runs packed")
 
 
 def files_of(spec: RunSpec) -> list[tuple[str, Path]]:
@@ -174,10 +178,6 @@ def files_of(spec: RunSpec) -> list[tuple[str, Path]]:
         found.append(("log.csv", spec.folder / "log.csv"))
     responses = spec.evaluation / "responses"
     return found + [(f"responses/{path.relative_to(responses)}", path) for path in files_below(responses)]
-
-
-def say(text: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def work(job: Job, steps: int | None, least: int, answering: float) -> None:
@@ -191,11 +191,11 @@ def work(job: Job, steps: int | None, least: int, answering: float) -> None:
             seconds = job.measure()
             if seconds is None:
                 raise RTTError("no arm has measured a step")
-            left = job.end - PACKING - time.time()
+            left = job.end - PACKING - time.monotonic()
             steps, n = choose(left, seconds, answering, len(seeds), least, job.profile.rl.steps)
             seeds = seeds[:n]
             job.notes |= {"seconds of a step": round(seconds, 3)}
-            say(f"a step of all arms takes {seconds:.2f} s: {steps} steps of each run, seeds {', '.join(seeds)}")
+            job.say(f"a step of all arms takes {seconds:.2f} s: {steps} steps of each run, seeds {', '.join(seeds)}")
         job.run(steps, seeds)
     finally:
         job.stop()
@@ -208,7 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("rtt_lib.run.gpu_job.work", description=__doc__, formatter_class=raw)
     parser.add_argument("profile", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--since", type=float, default=time.time(), help="when the clock began (seconds; default: now)")
+    since = "when the time began: of the machine's monotonic clock (now)"
+    parser.add_argument("--since", type=float, default=time.monotonic(), help=since)
     parser.add_argument("--seconds", type=float, default=540, help="from then until everything is packed (540)")
     parser.add_argument("--seeds", help="comma-separated; default: all of the profile")
     parser.add_argument("--steps", type=int, help="rollout steps of each run; default: as many as end in time")
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = options.seeds.split(",") if options.seeds else list(dict.fromkeys(s.seed for s in plan(profile)))
         control = options.profile.parent / "control"
         shutil.rmtree(control, ignore_errors=True)  # of an earlier job
-        job = Job(profile, options.out, control, seeds, options.since + options.seconds)
+        job = Job(profile, options.out, control, seeds, options.since, options.since + options.seconds)
         packed = options.profile.parent / "packed.json"
         job.notes |= json.loads(packed.read_text()) if packed.is_file() else {}
         work(job, options.steps, options.least, options.answering)
