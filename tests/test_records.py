@@ -83,7 +83,7 @@ def lines(results) -> dict[str, dict]:
 def test_what_another_machine_published_is_not_trained_here(empty_store, tmp_path, elsewhere):
     first, second = [of("base"), of(steps=2)], of(steps=2, seed="A1")
     list(run_all(first, tmp_path, workers=1))
-    assert str(publish([*first, second], tmp_path)) == "2 of 3 runs published: 2 from the store"
+    assert str(publish([*first, second], tmp_path)) == "2 of 3 runs published: 2 new"
     scores, curves = results_table(first, tmp_path), curves_table(first, tmp_path)
     made_with = lines(tmp_path)["RTT-CSR oracle A0"]["made_with"]
     assert made_with["versions"]["torch"] and set(made_with["git"]) == {"commit", "dirty"}
@@ -95,7 +95,7 @@ def test_what_another_machine_published_is_not_trained_here(empty_store, tmp_pat
     before = lines(tmp_path)
     assert list(run_all([*first, second], tmp_path, workers=1)) == [*first, second]
     assert [path.name for path in (tmp_path / "another" / "runs").iterdir()] == [second.training_fingerprint]
-    assert publish([*first, second], tmp_path) == Published(planned=3, stored=1, before=2, others=0)
+    assert publish([*first, second], tmp_path) == Published(planned=3, new=1, before=2, others=0)
     assert list(lines(tmp_path)) == ["base A0", "RTT-CSR oracle A0", "RTT-CSR oracle A1"]
     assert before == {name: row for name, row in lines(tmp_path).items() if name.endswith("A0")}
     together = curves_table([*first, second], tmp_path)
@@ -108,15 +108,15 @@ def test_publishing_loses_no_record_and_takes_the_newer_one(tmp_path, elsewhere)
     elsewhere("one")
     leave(specs[0], 0.1)
     leave(specs[1], 0.2)
-    assert publish(specs, tmp_path) == Published(planned=3, stored=2, before=0, others=0)
+    assert publish(specs, tmp_path) == Published(planned=3, new=2, before=0, others=0)
     elsewhere("two")
     leave(specs[2], 0.3)
-    assert publish(specs, tmp_path) == Published(planned=3, stored=1, before=2, others=0)
+    assert publish(specs, tmp_path) == Published(planned=3, new=1, before=2, others=0)
     scores = results_table(specs, tmp_path)
     assert list(scores["all satisfied"]) == [0.1, 0.2, 0.3]
     before = (tmp_path / records.RUNS).read_bytes(), (tmp_path / records.CURVES).read_bytes()
     elsewhere("three")
-    assert publish(specs, tmp_path) == Published(planned=3, stored=0, before=3, others=0)
+    assert publish(specs, tmp_path) == Published(planned=3, new=0, before=3, others=0)
     assert before == ((tmp_path / records.RUNS).read_bytes(), (tmp_path / records.CURVES).read_bytes())
     leave(specs[1], 0.4)
     publish(specs, tmp_path)
@@ -133,8 +133,8 @@ def test_other_settings_are_not_done_but_stay_published(tmp_path, elsewhere):
     assert is_published(of(steps=2), tmp_path) and not is_published(longer, tmp_path)
     assert results_table([longer], tmp_path).empty and curves_table([longer], tmp_path).empty
     found = publish([longer], tmp_path)
-    assert found == Published(planned=1, stored=0, before=0, others=1)
-    assert str(found) == "1 of 1 runs published: 1 of other code or settings, to be made anew"
+    assert found == Published(planned=1, new=0, before=0, others=1)
+    assert str(found) == "1 of 1 runs published: 1 published before by other code, settings or packages than those here"
     assert is_published(of(steps=2), tmp_path), "still there"
     leave(longer, 0.3)
     publish([longer], tmp_path)
@@ -171,7 +171,7 @@ def test_what_is_finished_can_be_published_while_the_rest_runs(tmp_path, elsewhe
     (specs[1].folder / "attempt").mkdir(parents=True)
     assert cli.main(["runs", "--publish", "ci"]) == 0
     results = tmp_path / "results" / "ci"
-    assert capsys.readouterr().out == f"1 of {len(specs)} runs published: 1 from the store\n"
+    assert capsys.readouterr().out == f"1 of {len(specs)} runs published: 1 new\n"
     assert list(lines(results)) == [f"{specs[0].arm.name} {specs[0].seed}"]
     assert (results / "responses" / specs[0].arm.name / specs[0].seed / "ifeval.jsonl.gz").is_file()
     assert load_profile(results / "profile.yaml") == load_profile("ci")

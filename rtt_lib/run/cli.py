@@ -43,6 +43,7 @@ PASSED_ON = {
     "judge-check": "rtt_lib.run.judge_check",
     "attribute": "rtt_lib.run.attribute",
     "score": "rtt_lib.run.score",
+    "gpu-merge": "rtt_lib.run.gpu_job.merge",
 }
 
 
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")
     commands.add_parser("score", help="a credit rule of your own in the leaderboard (rtt score --help)")
+    commands.add_parser("gpu-merge", help="add runs made by a GPU job to the published records (rtt gpu-merge --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
     commands.add_parser("spot-check", help="the committed verdicts, and fresh runs of this machine beside them")

@@ -130,20 +130,7 @@ def train(spec: RunSpec) -> None:
     made_with = origin.here()  # now: hours later the checkout may be another one
     left_out, rows = 0, []
     if spec.trained:
-        set_seed(spec.number)
-        model, tokenizer = spec.home.policy(spec.seed)
-        prompts, left_out = spec.home.prompts(spec.number, tokenizer)
-        task = Task(
-            spec.arm,
-            spec.profile.rl,
-            spec.profile.compute,
-            spec.number,
-            spec.home,
-            model,
-            tokenizer,
-            prompts,
-            folder / "attempt",
-        )
+        task, left_out = task_of(spec)
         rows = find_method(spec.arm.trainer).train(task, folder / "policy")
     if state.is_main_process:
         if rows:
@@ -152,6 +139,25 @@ def train(spec: RunSpec) -> None:
         about |= {"made_with": made_with, "seconds": round(time.perf_counter() - started, 2)}
         write_json(folder / store.MADE, about)
         shutil.rmtree(folder / "attempt", ignore_errors=True)
+
+
+def task_of(spec: RunSpec) -> tuple[Task, int]:
+    """What the run's method is given, and how many prompts are left out because they are too long."""
+    set_seed(spec.number)
+    model, tokenizer = spec.home.policy(spec.seed)
+    prompts, left_out = spec.home.prompts(spec.number, tokenizer)
+    task = Task(
+        spec.arm,
+        spec.profile.rl,
+        spec.profile.compute,
+        spec.number,
+        spec.home,
+        model,
+        tokenizer,
+        prompts,
+        spec.folder / "attempt",
+    )
+    return task, left_out
 
 
 def evaluate(spec: RunSpec) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import lzma
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,8 +82,11 @@ def _place(spec: RunSpec) -> tuple[str, ...]:
 
 def _stored_curve(spec: RunSpec) -> pd.DataFrame | None:
     path = spec.folder / "log.csv"
-    if not path.is_file():
-        return None
+    return read_log(path, spec) if path.is_file() else None
+
+
+def read_log(path: Path, spec: RunSpec) -> pd.DataFrame:
+    """The steps that a run logged, with its arm, world and seed."""
     return pd.read_csv(path).assign(arm=spec.arm.name, world=spec.world, seed=spec.seed)
 
 
@@ -146,44 +149,57 @@ def _together(frames: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """What is published of a run. curve: the steps of its training; None for a base policy."""
+
+    record: dict[str, Any]
+    curve: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
 class Published:
     """How many of a profile's runs its published files hold.
 
-    stored: taken from the store now; before: published before, by the same code and settings
-    others: published before, by other code or settings, which stay until they are made anew
+    new:    added now
+    before: published before, by the same code and settings
+    others: published before, by other code, settings or packages, which stay until they are made anew
     """
 
     planned: int
-    stored: int
+    new: int
     before: int
     others: int
 
     def __str__(self) -> str:
-        there = self.stored + self.before + self.others
-        parts = {"from the store": self.stored, "published before": self.before}
-        parts |= {"of other code or settings, to be made anew": self.others}
+        there = self.new + self.before + self.others
+        parts = {"new": self.new, "published before": self.before}
+        parts |= {"published before by other code, settings or packages than those here": self.others}
         named = ", ".join(f"{number} {what}" for what, number in parts.items() if number)
         return f"{there} of {self.planned} runs published{f': {named}' if named else ''}"
 
 
 def publish(specs: Sequence[RunSpec], results: Path) -> Published:
-    """Leave the small form of these runs in a profile's results.
+    """Leave the small form of these runs in a profile's results."""
+    finished = {spec.place: Finished(record, _stored_curve(spec)) for spec in specs if (record := stored(spec))}
+    return add(specs, results, finished)
 
-    A run that the store does not hold keeps the record that is published, so that nothing is lost before it is made
-    anew.
+
+def add(specs: Sequence[RunSpec], results: Path, new: Mapping[Path, Finished]) -> Published:
+    """Publish these runs, in the order of `specs`. What is not among the new ones keeps what is published of it, so
+    that nothing is lost before it is made anew.
     """
-    from_store = {spec.place: record for spec in specs if (record := stored(spec))}
-    before = [spec for spec in specs if spec.place not in from_store and str(spec.place) in recorded(results)]
-    valid = sum(published(spec, results) is not None for spec in before)
-    old, old_curves = recorded(results), _recorded_curves(results)
-    records = [from_store.get(spec.place) or old.get(str(spec.place)) for spec in specs]
-    curves = _together(
-        [_stored_curve(spec) if spec.place in from_store else old_curves.get(_place(spec)) for spec in specs]
-    )
-    write_jsonl(results / RUNS, [record for record in records if record])
-    text = curves.to_csv(index=False, float_format="%.6g")
+    old, curves = recorded(results), _recorded_curves(results)
+    before = {
+        spec.place: Finished(old[str(spec.place)], curves.get(_place(spec)))
+        for spec in specs
+        if spec.place not in new and str(spec.place) in old
+    }
+    valid = sum(published(spec, results) is not None for spec in specs if spec.place in before)
+    finished = [(before | dict(new))[spec.place] for spec in specs if spec.place in before or spec.place in new]
+    write_jsonl(results / RUNS, [each.record for each in finished])
+    text = _together([each.curve for each in finished]).to_csv(index=False, float_format="%.6g")
     write_bytes(results / CURVES, lzma.compress(text.encode("utf-8")))
-    return Published(len(specs), len(from_store), valid, len(before) - valid)
+    return Published(len(specs), len(new), valid, len(before) - valid)
 
 
 def collect_responses(spec: RunSpec, results: Path) -> None:

@@ -1,0 +1,49 @@
+"""A job by the clock: how many steps, and the end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from rtt_lib.errors import RTTError
+from rtt_lib.run.gpu_job.work import Job, choose
+from rtt_lib.studies.profiles import load_profile
+
+
+@pytest.mark.parametrize(
+    ("left", "seeds", "most", "found"),
+    [
+        (500, 2, 120, (55, 2)),  # 0.9 x 500 / 2 - 60 = 165 s for steps of 3 s
+        (500, 3, 120, (55, 2)),  # three would have 30 steps each
+        (500, 1, 120, (120, 1)),  # 130 fit, the profile asks for 120
+        (100, 2, 120, (10, 1)),  # fewer than the least, but better than nothing
+    ],
+)
+def test_as_many_seeds_as_have_enough_steps(left, seeds, most, found):
+    assert choose(left, step=3.0, answering=60.0, seeds=seeds, least=40, most=most) == found
+
+
+def test_no_time_for_a_step_is_an_error():
+    with pytest.raises(RTTError, match=r"60 s are left: too few"):
+        choose(60, 3.0, 60.0, 2, 40, 120)
+
+
+def test_what_still_runs_is_ended_and_what_failed_is_said_once(tmp_path, capsys):
+    job = Job(load_profile("smol-ten"), tmp_path, tmp_path, ["A0"], since=time.monotonic(), end=time.monotonic())
+    (tmp_path / "logs").mkdir()
+    job.log("RL-CSR").write_text("out of memory")
+    job.workers = {
+        "RL-AON": subprocess.Popen(["sleep", "100"], start_new_session=True),
+        "RL-CSR": subprocess.Popen(["false"], start_new_session=True),
+        "base": subprocess.Popen(["true"], start_new_session=True),
+    }
+    for arm in ("RL-CSR", "base"):
+        job.workers[arm].wait()
+    assert job.alive() == ["RL-AON"] and job.dead == {"RL-CSR"}
+    job.stop()
+    assert job.workers["RL-AON"].returncode == -9 and job.alive() == []
+    said = capsys.readouterr().out
+    assert said.count("RL-CSR ended with exit code 1:\nout of memory") == 1
+    assert "RL-AON ended by the clock" in said and "base" not in said
