@@ -7,6 +7,7 @@
 | ifeval, ifbench, muldimif | google/IFEval, allenai/IFBench_test, Junjie-Ye/MulDimIF | RubricPrompt, all hard |
 | advancedif, infobench | facebook/AdvancedIF, kqsong/InFoBench | RubricPrompt, all soft |
 | math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
+| conifer | ConiferLM/Conifer | Conversation: questions from easy to hard, or with feedback |
 
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
 set of 448, which the paper's numbers fit; it and AdvancedIF want their terms accepted on the hub first (HF_TOKEN).
@@ -26,6 +27,7 @@ from typing import Any
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
+from rtt_lib.rubrics.conifer.conversations import Conversation, conversation_from_json
 from rtt_lib.schema import JUDGE, Criterion, RubricPrompt, chat_text
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
@@ -65,7 +67,7 @@ class Demonstration:
     response: str
 
 
-Item = RubricPrompt | Question | Demonstration
+Item = RubricPrompt | Question | Demonstration | Conversation
 Row = Mapping[str, Any]
 Convert = Callable[[Row, str, random.Random], Item]
 
@@ -336,6 +338,11 @@ def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
     return Demonstration(_prompt(_id(row, "id", where), turns[:-1], (), source), turns[-1][1])
 
 
+def _conifer(row: Row, where: str, rng: random.Random) -> Conversation:
+    """The public rows need no more than `messages`; those of `rtt_lib.run.make_conifer` say more."""
+    return conversation_from_json(row, where, f"conifer-{_number(where)}")
+
+
 # ---------------------------------------------------------------------------------------------------------- questions
 
 
@@ -376,4 +383,5 @@ SOURCES = {
     "math500": Source("HuggingFaceH4/MATH-500", _math, split="test"),
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
     "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
+    "conifer": Source("ConiferLM/Conifer", _conifer, split="train_sft"),
 }
