@@ -12,7 +12,7 @@ from typing import Any, Literal
 from rtt_lib.errors import RTTError
 from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
-BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
+BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "followbench", "math500", "gpqa", "mmlu-pro")
 NAMED_MODELS = ("micro", "english", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub id nor a folder
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "results"

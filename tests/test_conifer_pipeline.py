@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from model_server import make_model, serving
 
 from rtt_lib.endpoint import Endpoint, EndpointError
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json, read_jsonl, write_jsonl
-from rtt_lib.models import resolve
+from rtt_lib.files import read_json, write_jsonl
 from rtt_lib.rubrics.conifer import pipeline, stages
+from rtt_lib.rubrics.conifer.conversations import pairs
 from rtt_lib.rubrics.conifer.pipeline import Draft, Rewrite, Run, easy_to_hard, form_constraints, shortlist
+from rtt_lib.rubrics.sources import load
 from rtt_lib.run import make_conifer
+from rtt_lib.templates import fill
 
 
 def run(tmp_path: Path) -> Run:
@@ -85,70 +82,93 @@ def test_a_server_that_is_not_there_ends_the_run(tmp_path):
 
 # --- a real model on a real server ---
 
-
-@pytest.fixture(scope="module")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(url, model) of `transformers serve` with SmolLM2-135M-Instruct, offline."""
-    for package in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(package, reason=f"`transformers serve` needs {package}: pip install transformers[serving]")
-    try:
-        model = resolve("smollm2-135m").location
-    except RTTError as error:
-        pytest.skip(f"SmolLM2-135M is not to be had here: {error}")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "serve.log"
-    program = str(Path(sys.executable).with_name("transformers"))
-    command = [program, "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    try:
-        for _ in range(1800):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None:
-                pytest.fail(f"transformers serve ended: {log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1", model
-    finally:
-        process.kill()
-        process.wait()
-
-
-SIMPLE = {
-    "reframe": 'Write {"questions": ["What is rain?", "What is snow?", "What is hail?"]}, no word besides. {seed}',
-    "answer": "{question} Answer in one short sentence.",
+WORDINGS = {
+    "reframe": "reframe {seed}",
+    "first_filter": "first {question}",
+    "constraints": "constraints {question}",
+    "levels": "levels {question} {constraints}",
+    "format_number": "form {question} {constraints}",
+    "second_filter": "second {question}",
+    "answer": "answer {question}",
+    "internal": "internal {question} {constraints}",
+    "critique": "critique {question} {reference} {draft}",
 }
+SEED = "Please tell me how kettles work and why so many people like them."
+LEVELS = [f"A{n}" for n in range(1, 6)]
+
+
+def by_heart() -> dict[str, str]:
+    """What the model answers to all that it is asked: JSON without white space, and two answers that are of no use.
+
+    Of three questions A goes on; B is filtered, and C allows no constraints. A4 is filtered, A2 gets a form.
+    """
+
+    def spoken(value: object) -> str:
+        return json.dumps(value, separators=(",", ":")).replace(" ", "\\u0020")
+
+    def asked(template: str, question: str, **more: str) -> str:
+        return fill(WORDINGS[template], {"seed": question, "question": question, **more})
+
+    constraints = {"Reader": ["child"], "Form": ["list"]}
+    offered = {text: shortlist(Rewrite("s1.q1", n, text), 0) for n, text in enumerate(LEVELS, 1)}
+    answers = {
+        asked("reframe", SEED): spoken({"questions": ["A", "B", "C"]}),
+        asked("first_filter", "A"): "YES",
+        asked("first_filter", "B"): "NO",
+        asked("first_filter", "C"): "YES",
+        asked("constraints", "A"): spoken({"constraints": constraints}),
+        asked("constraints", "C"): spoken({"constraints": {}}),
+        asked("levels", "A", constraints=stages.listed_by_category(constraints)): spoken(
+            {str(n): text for n, text in enumerate(LEVELS, 1)}
+        ),
+    }
+    for text, items in offered.items():
+        form = {"question": "F2", "used": [items[0]]} if text == "A2" else {"question": "", "used": []}
+        answers[asked("format_number", text, constraints=stages.listed(items))] = spoken(form)
+        answers[asked("second_filter", text)] = "NO" if text == "A4" else "YES"
+        answers[asked("answer", text)] = f"answer-{text}"
+    answers[asked("second_filter", "F2")] = "YES"
+    answers[asked("internal", "F2", constraints=stages.listed(offered["A2"][:1]))] = "answer-F2-accounted"
+    answers[asked("critique", "A5", reference="answer-A5", draft="answer-A5")] = "NO:too-short"
+    return answers
 
 
 @pytest.mark.slow
-def test_a_small_model_on_a_real_server(smollm2, tmp_path, monkeypatch, capsys):
-    """A model of 135 M weights can do little of this. Whatever it says is counted, and nothing is asked twice."""
-    url, model = smollm2
-    for stage in stages.STAGES:
-        monkeypatch.setitem(stage.parameters, "max_tokens", min(40, stage.parameters["max_tokens"]))
-    write_jsonl(tmp_path / "seeds.jsonl", [{"prompt": "Can you tell me something about the weather in spring?"}])
-    own = tmp_path / "own"
-    own.mkdir()
-    for name, text in SIMPLE.items():
+def test_the_whole_way_with_a_real_model_on_a_real_server(tmp_path):
+    model, own = tmp_path / "model", tmp_path / "own"
+    model.mkdir(), own.mkdir()
+    make_model(model, by_heart(), [*(word.split()[0] for word in WORDINGS.values()), "A", "B", "C", *LEVELS, "F2"])
+    for name, text in WORDINGS.items():
         (own / f"{name}.txt").write_text(text)
-    words = [str(tmp_path / "seeds.jsonl"), str(tmp_path / "out.jsonl"), "--url", url, "--model", model]
-    words += ["--templates", str(own), "--concurrency", "1", "--rewritten", "2"]
-    assert make_conifer.main(words) == 0
-    about = read_json(tmp_path / "out.jsonl.about.json")
-    counts = about["counts"]
-    asked = sum(count["asked"] for name, count in counts.items() if name != "seeds")
-    assert counts["reframe"]["asked"] == 1 and about["usage of the last run"]["answers"] == asked > 0
+    write_jsonl(tmp_path / "seeds.jsonl", [{"prompt": SEED}])
+    out = tmp_path / "out.jsonl"
+    with serving(model) as url:
+        words = [str(tmp_path / "seeds.jsonl"), str(out), "--url", url, "--model", str(model)]
+        words += ["--templates", str(own), "--concurrency", "2"]
+        assert make_conifer.main(words) == 0
+        about = read_json(tmp_path / "out.jsonl.about.json")
+        first = out.read_bytes()
+        assert make_conifer.main(words) == 0
+        again = read_json(tmp_path / "out.jsonl.about.json")
+    found = {row.id: row for row in load("conifer", out)}
+    assert {id: row.levels for id, row in found.items()} == {
+        "s1.q1/levels": (1, 2, 3, 5),
+        "s1.q1/form-2": (2,),
+        "s1.q1/external": (5, 5),
+    }
+    assert found["s1.q1/levels"].messages == pairs(*((f"A{n}", f"answer-A{n}") for n in (1, 2, 3, 5)))
+    assert found["s1.q1/form-2"].messages == pairs(("F2", "answer-F2-accounted"))
+    assert [text for _, text in found["s1.q1/external"].messages][1:3] == [
+        "answer-A5",
+        "too-short\n\nPlease revise your answer.",
+    ]
+    counts = {name: (n["asked"], n["refused"], n["filtered"], n["kept"]) for name, n in about["counts"].items()}
+    assert counts == {
+        "seeds": (1, 0, 0, 1), "reframe": (1, 0, 0, 1), "first filter": (3, 0, 1, 2), "constraints": (2, 1, 0, 1),
+        "levels": (1, 0, 0, 1), "format and number": (5, 4, 0, 1), "second filter": (5, 0, 1, 4),
+        "second filter, format and number": (1, 0, 0, 1), "answers": (4, 0, 0, 4), "internal feedback": (1, 0, 0, 1),
+        "weak drafts": (1, 0, 0, 1), "critiques": (1, 0, 0, 1),
+    }  # fmt: skip
+    assert about["usage of the last run"]["answers"] == sum(row[0] for row in counts.values()) - 1
     assert about["usage of the last run"]["completion_tokens"] > 0
-    for name, count in counts.items():
-        assert count["asked"] == sum(count[outcome] for outcome in pipeline.COLUMNS[1:6]), name
-    lost = [row for _, row in read_jsonl(tmp_path / "out.jsonl.lost.jsonl")]
-    assert len(lost) == sum(count["asked"] - count["kept"] + count["twice"] for count in counts.values())
-    assert sum(about["conversations"].values()) == len((tmp_path / "out.jsonl").read_text().splitlines())
-    first = {name: (tmp_path / name).read_bytes() for name in ("out.jsonl", "out.jsonl.lost.jsonl")}
-    failed = sum(count["failed"] for count in counts.values())
-    assert make_conifer.main(words) == 0
-    assert read_json(tmp_path / "out.jsonl.about.json")["usage of the last run"]["requests"] == failed == 0
-    assert {name: (tmp_path / name).read_bytes() for name in first} == first
-    print(json.dumps(counts))
+    assert out.read_bytes() == first and again["usage of the last run"]["requests"] == 0

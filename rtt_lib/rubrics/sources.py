@@ -9,6 +9,8 @@
 | math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
 | conifer | ConiferLM/Conifer | Conversation: questions from easy to hard, or with feedback |
 
+`load_prompts` has one more: followbench, YuxinJiang/FollowBench, whose rows make prompts in groups.
+
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
 set of 448, which the paper's numbers fit; it and AdvancedIF want their terms accepted on the hub first (HF_TOKEN).
 """
@@ -20,12 +22,13 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
+from rtt_lib.rubrics import followbench
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
 from rtt_lib.rubrics.conifer.conversations import Conversation, conversation_from_json
 from rtt_lib.schema import JUDGE, Criterion, RubricPrompt, chat_text
@@ -113,6 +116,8 @@ def load(
 
 def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
     """The items of data set `name` as prompts that can be graded; see `load`."""
+    if name == followbench.FAMILY:
+        return followbench.prompts_of_rows(_followbench_rows(origin))
     prompts = [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
     if not all(isinstance(prompt, RubricPrompt) for prompt in prompts):
         raise RTTError(f"data set {name!r} has responses and no rubrics to grade them by")
@@ -148,6 +153,17 @@ def _rows(source: Source, origin: str | Path | None, draw: tuple[int, int] | Non
     else:
         name, data = str(origin or source.hub_id), _dataset(source, path)
         yield from ((f"{name}: row {k + 1}", data[k]) for k in _places(len(data), draw))
+
+
+def _followbench_rows(origin: str | Path | None) -> Iterator[tuple[str, Row]]:
+    """English rows of all categories, one after another: from the hub, a folder of its six files, or one file."""
+    if origin is not None and not Path(origin).is_dir():
+        yield from _rows(FOLLOWBENCH, origin, draw=None)
+        return
+    for category in followbench.CATEGORIES:
+        file = f"{category}_constraints.json"
+        source = replace(FOLLOWBENCH, data_files=f"data_en/{file}")
+        yield from _rows(source, None if origin is None else Path(origin) / file, draw=None)
 
 
 def _places(n: int, draw: tuple[int, int] | None) -> Sequence[int]:
@@ -372,6 +388,7 @@ def _choice(id: str, question: str, options: list[str], answer: str) -> Question
     return Question(id, prompt, answer, "choice", len(options))
 
 
+FOLLOWBENCH = Source("YuxinJiang/FollowBench", _benchmark(followbench.FAMILY))
 HUB_IDS = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test", "ifbench-head": "allenai/IFBench_test"}
 SOURCES = {
     "hir16k": Source("sastpg/HIR-16K", _hir),
