@@ -15,19 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtt_lib.bench import followbench
-from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_jsonl
 from rtt_lib.rubrics.benchmarks import BenchmarkRow, field, read_rows
-from rtt_lib.rubrics.sources import load_prompts
-from rtt_lib.verify.followbench import FAMILY as FOLLOWBENCH
-from rtt_lib.verify.followbench import LevelVerifier
-from rtt_lib.verify.judge import Judge
 from rtt_lib.verify.loose import loose_verdict, strict_verdict
 from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import aon
 
+FOLLOWBENCH = "followbench"
 Values = list[bool | None]
 ABOUT = """\
 Grade responses. RESPONSES holds one JSON object a line: {"prompt": ..., "response": ...}, for MulDimIF {"id": ...,
@@ -80,6 +75,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _grade_followbench(options: argparse.Namespace) -> int:
+    # what speaks to a judge is slow to import, and the other benchmarks need none of it
+    from rtt_lib.bench import followbench
+    from rtt_lib.endpoint import Endpoint
+    from rtt_lib.rubrics.sources import load_prompts
+    from rtt_lib.verify.followbench import LevelVerifier
+    from rtt_lib.verify.judge import Judge
+
     if options.ifbench_version:
         raise RTTError("--ifbench-version chooses the checkers of ifbench: leave it out to grade followbench")
     if bool(options.judge_url) != bool(options.judge_model):
