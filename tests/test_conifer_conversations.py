@@ -17,6 +17,15 @@ OURS = [
 USER, ASSISTANT = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
 
 
+def test_every_answer_but_a_draft_is_learnt_with_what_was_said_before():
+    (first, answer), (second, last) = OURS[0].examples()
+    assert (first.id, first.prompt, first.messages, first.criteria) == ("s1.q1/levels#1", "Q1", (), ())
+    assert (answer, last) == ("A1", "A3") and second.messages == OURS[0].messages[:3]
+    assert second.prompt == "[user]\nQ1\n\n[assistant]\nA1\n\n[user]\nQ3"
+    ((revised, answer),) = OURS[1].examples()
+    assert [turn["content"] for turn in revised.chat()] == ["Q", "bad", "No."] and answer == "A"
+
+
 def test_what_is_written_is_read_again(tmp_path):
     path = write_conversations(tmp_path / "out.jsonl", OURS)
     assert load("conifer", path) == OURS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtt_lib.errors import RTTError
@@ -149,6 +149,7 @@ def test_a_critique_begins_with_its_verdict():
     assert lost(stages.read_critique, "The draft does not follow: yes?")[0] == "unparsable"
 
 
+@settings(deadline=None)
 @given(st.text() | st.recursive(st.none() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)))
 def test_any_answer_is_read_or_lost(value):
     fields = {"question": "Why?", "constraints": "- In verse."}

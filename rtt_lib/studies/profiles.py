@@ -33,13 +33,20 @@ def _require(holds: bool, dotted: str, message: str, where: Where) -> None:
 
 def _check_experiment(profile: Profile, name: str, experiment: Experiment, where: Where) -> None:
     dotted, rl, data = f"experiments.{name}.arms", profile.rl, profile.data
+    given = data.source in worlds.GIVEN
     for arm in experiment.arms:
         near = nearest(arm, ARMS)
         _require(arm in ARMS, dotted, f"unknown arm '{arm}'{near or '; there are: ' + ', '.join(ARMS)}", where)
+        _require(
+            not given or ARMS[arm].trainer in ("none", "sft"),
+            dotted,
+            f"'{arm}' needs criteria, and {data.source} has none: base and SFT can learn from it",
+            where,
+        )
         if ARMS[arm].supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(
-                data.source in by_rule or data.responses is not None,
+                given or data.source in by_rule or data.responses is not None,
                 dotted,
                 f"'{arm}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's as "
                 "data.responses",

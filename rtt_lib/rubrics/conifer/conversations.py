@@ -15,6 +15,7 @@ from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_jsonl
+from rtt_lib.schema import RubricPrompt, chat_text
 
 EASY_TO_HARD, INTERNAL, EXTERNAL = "easy to hard", "internal feedback", "external feedback"
 KINDS = (EASY_TO_HARD, INTERNAL, EXTERNAL)
@@ -40,6 +41,20 @@ class Conversation:
     def turns(self) -> int:
         """Questions with their answers."""
         return sum(role == "assistant" for role, _ in self.messages)
+
+    def examples(self) -> list[tuple[RubricPrompt, str]]:
+        """Each answer with all that was said before it, in order; those of a weak model are left out.
+
+        To learn all of them is to learn the conversation with the loss on its answers and not on its drafts.
+        """
+        found = []
+        for n, (role, text) in enumerate(self.messages):
+            if role == "assistant" and n not in self.drafts:
+                before = self.messages[:n]
+                said = chat_text([{"role": role, "content": text} for role, text in before])
+                turns = before if len(before) > 1 else ()
+                found.append((RubricPrompt(f"{self.id}#{n}", said, (), source="conifer", messages=turns), text))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         messages = [{"role": role, "content": text} for role, text in self.messages]
