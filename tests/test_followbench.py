@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import datasets
 import pytest
 from judge_server import Handler, completion
 
@@ -195,7 +196,10 @@ def test_rules_where_the_benchmark_has_one_and_a_judge_elsewhere(folder):
 
 def test_one_file_with_all_rows_is_the_same(folder, tmp_path):
     rows = [row for category in CATEGORIES for row in ROWS[category]]
-    assert load_prompts("followbench", write_jsonl(tmp_path / "all.jsonl", rows)) == load_prompts("followbench", folder)
+    whole = load_prompts("followbench", folder)
+    assert load_prompts("followbench", write_jsonl(tmp_path / "all.jsonl", rows)) == whole
+    datasets.Dataset.from_list(rows).to_parquet(str(tmp_path / "all.parquet"))
+    assert load_prompts("followbench", tmp_path / "all.parquet") == whole
 
 
 def test_an_instruction_of_level_0_may_be_empty():

@@ -78,7 +78,7 @@ def _grade_followbench(options: argparse.Namespace) -> int:
     # what speaks to a judge is slow to import, and the other benchmarks need none of it
     from rtt_lib.bench import followbench
     from rtt_lib.endpoint import Endpoint
-    from rtt_lib.rubrics.sources import load_prompts
+    from rtt_lib.rubrics.followbench import read_followbench
     from rtt_lib.verify.followbench import LevelVerifier
     from rtt_lib.verify.judge import Judge
 
@@ -87,7 +87,7 @@ def _grade_followbench(options: argparse.Namespace) -> int:
     if bool(options.judge_url) != bool(options.judge_model):
         raise RTTError("name both: --judge-url and --judge-model")
     judge = Judge(Endpoint(options.judge_url, options.judge_model)) if options.judge_url else None
-    prompts = load_prompts(FOLLOWBENCH, options.data)
+    prompts = read_followbench(options.data)
     rows = [BenchmarkRow(str(options.data), prompt.id, prompt) for prompt in prompts]
     answers = read_answers(options.responses, rows, "prompt")
     asked = [answer.row.prompt for answer in answers]

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from rtt_lib.errors import RTTError
-from rtt_lib.rubrics.benchmarks import field
+from rtt_lib.rubrics.benchmarks import field, raw_rows
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify.followbench import FAMILY, LEVELS, RULES
 
@@ -26,6 +27,17 @@ ADDED = (
 NOTHING = "(none)"
 
 Row = Mapping[str, Any]
+
+
+def read_followbench(path: str | Path) -> list[RubricPrompt]:
+    """The prompts of a folder with the six published files, or of one `.json` or `.jsonl` file with their rows."""
+    folder = Path(path)
+    files = [folder / file_name(category) for category in CATEGORIES] if folder.is_dir() else [folder]
+    return prompts_of_rows(row for file in files for row in raw_rows(file))
+
+
+def file_name(category: str) -> str:
+    return f"{category}_constraints.json"
 
 
 def prompts_of_rows(rows: Iterable[tuple[str, Row]]) -> list[RubricPrompt]:

@@ -117,6 +117,8 @@ def load(
 def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
     """The items of data set `name` as prompts that can be graded; see `load`."""
     if name == followbench.FAMILY:
+        if origin is not None and (Path(origin).is_dir() or ".json" in Path(origin).name):
+            return followbench.read_followbench(origin)
         return followbench.prompts_of_rows(_followbench_rows(origin))
     prompts = [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
     if not all(isinstance(prompt, RubricPrompt) for prompt in prompts):
@@ -156,14 +158,13 @@ def _rows(source: Source, origin: str | Path | None, draw: tuple[int, int] | Non
 
 
 def _followbench_rows(origin: str | Path | None) -> Iterator[tuple[str, Row]]:
-    """English rows of all categories, one after another: from the hub, a folder of its six files, or one file."""
-    if origin is not None and not Path(origin).is_dir():
+    """English rows of all categories, one after another: from a table of them, or from the hub's six files."""
+    if origin is not None:
         yield from _rows(FOLLOWBENCH, origin, draw=None)
         return
     for category in followbench.CATEGORIES:
-        file = f"{category}_constraints.json"
-        source = replace(FOLLOWBENCH, data_files=f"data_en/{file}")
-        yield from _rows(source, None if origin is None else Path(origin) / file, draw=None)
+        source = replace(FOLLOWBENCH, data_files=f"data_en/{followbench.file_name(category)}")
+        yield from _rows(source, None, draw=None)
 
 
 def _places(n: int, draw: tuple[int, int] | None) -> Sequence[int]:
