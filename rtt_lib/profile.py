@@ -12,7 +12,7 @@ from typing import Any, Literal
 from rtt_lib.errors import RTTError
 from rtt_lib.yaml_tree import Keys, build, nearest, parse, place, put, read
 
-BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "math500", "gpqa", "mmlu-pro")
+BENCHMARKS = ("ifeval", "ifbench", "muldimif", "advancedif", "followbench", "math500", "gpqa", "mmlu-pro")
 NAMED_MODELS = ("micro", "english", "smollm2-135m", "smollm2-135m-gguf")  # neither a hub id nor a folder
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "results"
@@ -25,9 +25,9 @@ class Data:
     """What the policy is trained on.
 
     source: a line of `rtt_lib.worlds`: `micro` (the closed little language), `english` (composed prompts and a small
-    policy that is made on the spot), `composed` (our tasks x constraints), or a data set by name (`hir16k`, read from
-    the hub, or from `path`). responses: a strong LLM's to these prompts, for SFT and DPO, a JSONL file of `id` and
-    `response`; rules write them for `micro`, `english` and `composed`.
+    policy that is made on the spot), `composed` (our tasks x constraints), or a data set by name, from the hub or from
+    `path` (`hir16k`, or `conifer` for SFT alone). responses: a strong LLM's to these prompts, for SFT and DPO, a JSONL
+    file of `id` and `response`; rules write them for `micro`, `english` and `composed`.
     """
 
     source: str

@@ -56,6 +56,10 @@ def test_what_each_profile_needs() -> None:
         "64 GPU(s), 63 here",
     ]
     assert missing("paper-qwen3-4b", gpus=64) == []
+    assert missing("paper-conifer-mistral-7b", {"hub"}, gpus=16) == [
+        "a hub for mistralai/Mistral-7B-v0.1",
+        "a hub for Conifer",
+    ]
 
 
 def test_an_empty_folder_of_benchmarks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,16 @@ def test_the_plan_of_the_full_replication_names_commands_models_and_what_is_miss
         assert part in text
 
 
+def test_the_plan_of_conifer_is_sft_on_one_machine():
+    profile, results = load_profile("paper-conifer-mistral-7b"), Path("results/paper-conifer-mistral-7b")
+    judge, last = launch_commands(profile, results)
+    assert judge.startswith("vllm serve ") and last == f"rtt run {profile.name} --results results/{profile.name}"
+    text = describe(profile, [], results)
+    for part in ("Mistral-7B-v0.1 (14.0 GB)", "conifer: the hub; 38763 training prompts", "1 trainings of 1211 steps"):
+        assert part in text
+    assert not [lack for lack in missing(profile) if "discriminator" in lack], "no arm reads one"
+
+
 def test_a_profile_given_as_a_path_is_named_so_in_commands():
     """By its name nothing would be found: it is in no folder of profiles."""
     profile, results = load_profile("paper-qwen3-4b"), Path("elsewhere")

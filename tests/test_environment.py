@@ -155,7 +155,7 @@ def test_every_import_is_declared() -> None:
 # What `pip install rtt` is for. Benchmark files and commands only, of the folders that hold more.
 GRADING = (
     "verify/**/*.py", "bench/grade.py", "bench/conform/[!p]*.py", "bench/judge_check.py", "run/conform.py",
-    "run/judge_check.py", "rubrics/benchmarks.py",
+    "run/judge_check.py", "bench/followbench.py", "rubrics/benchmarks.py", "rubrics/followbench.py",
     "rubrics/wordings.py", "endpoint.py", "errors.py", "files.py", "schema.py",
 )  # fmt: skip
 

@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from judge_server import Handler, Server, fails, says
 
 from rtt_lib.endpoint import Endpoint
-from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.llm_annotate import (
     Annotation,
     annotate_many,
-    fill,
-    load_template,
     locate,
     occurrences,
     occurrences_normalised,
@@ -103,16 +100,3 @@ def test_annotations_come_in_order_and_a_failure_stands_in_its_place():
     assert found[0].label.spans == ((0, 3),) and found[0].dropped == 1
     assert found[1].label is None and "400" in found[1].problem
     assert found[2].label is None and "none of the quoted" in found[2].problem
-
-
-def test_templates_are_replaceable_files(tmp_path):
-    fields = ("criterion", "response")
-    assert load_template("taxonomy", fields) != load_template("greedy", fields)
-    own = tmp_path / "own.txt"
-    own.write_text("{criterion} | {response}")
-    assert fill(load_template(own, fields), {"criterion": "c", "response": "r"}) == "c | r"
-    own.write_text("{criterion}")
-    with pytest.raises(RTTError, match="is missing"):
-        load_template(own, fields)
-    with pytest.raises(RTTError, match="nor a readable file"):
-        load_template("nothing", fields)

@@ -20,7 +20,7 @@ def test_every_shipped_profile_loads(path: Path) -> None:
 
 def test_all_profiles_are_there() -> None:
     own = "ci quick micro micro-full tuning fresh english smol smol-cpu smol-ten"
-    paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b"
+    paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b paper-conifer-mistral-7b"
     assert {path.stem for path in PARAMS} == {*own.split(), *paper.split()}
 
 
@@ -40,6 +40,16 @@ def test_one_base_model_where_the_policy_is_a_given_one(write_profile) -> None:
 
 def test_micro_policy_cannot_read_real_prompts(write_profile) -> None:
     assert "the micro policy cannot read data.source = composed" in message(write_profile(), data__source="composed")
+
+
+def test_conversations_train_sft_alone(tmp_path: Path) -> None:
+    conifer = "paper-conifer-mistral-7b"
+    for arm in ("RL-AON", "RTT-CSR", "DPO"):
+        text = message(conifer, experiments__core__arms=f"[base, {arm}]")
+        assert f"'{arm}' needs criteria, and conifer has none: base and SFT can learn from it" in text
+    (tmp_path / "own.jsonl").write_text("{}\n")
+    text = message(conifer, data__responses=str(tmp_path / "own.jsonl"))
+    assert "data.responses: conifer holds its own" in text
 
 
 def test_soft_criteria_need_a_judge() -> None:

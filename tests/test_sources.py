@@ -320,5 +320,5 @@ def test_limit_reads_only_so_many(tmp_path):
 def test_every_data_set_of_the_paper_is_there():
     assert set(SOURCES) == {
         "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "infobench", "math500",
-        "gpqa", "mmlu-pro",
+        "gpqa", "mmlu-pro", "conifer",
     }  # fmt: skip

@@ -13,14 +13,16 @@ from rtt_lib.rubrics.sources import load_prompts
 from rtt_lib.schema import RubricPrompt
 
 FILES = {"ifeval": "ifeval.jsonl", "ifbench": "ifbench.jsonl", "muldimif": "muldimif.json"}
-# Graded by a judge, or questions with one right answer: from the hub, or from a file <name>.jsonl, .csv or .parquet.
-DATA_SETS = ("advancedif", "math500", "gpqa", "mmlu-pro")
+# Graded by a judge, or questions with one right answer: from the hub, or from a file <name>.jsonl, .csv or .parquet;
+# FollowBench also from a folder `followbench` of its files.
+DATA_SETS = ("advancedif", "followbench", "math500", "gpqa", "mmlu-pro")
 ENDINGS = (".jsonl", ".csv", ".parquet")
 TITLES = {
     "ifeval": "IFEval",
     "ifbench": "IFBench",
     "muldimif": "MulDimIF",
     "advancedif": "AdvancedIF",
+    "followbench": "FollowBench",
     "math500": "MATH-500",
     "gpqa": "GPQA",
     "mmlu-pro": "MMLU-Pro",
@@ -35,8 +37,9 @@ def benchmark_files(profile: Profile) -> dict[str, Path]:
     found = {}
     wanted = {name: [file] for name, file in FILES.items()}
     wanted |= {name: [name + ending for ending in ENDINGS] for name in DATA_SETS}
+    wanted["followbench"].append("followbench")
     for name, names in wanted.items():
-        here = [folder / file for folder in folders for file in names if (folder / file).is_file()]
+        here = [folder / file for folder in folders for file in names if (folder / file).exists()]
         if here:
             found[name] = here[0]
     return found

@@ -1,4 +1,4 @@
-"""`rtt grade`: anyone's responses to IFEval, IFBench or MulDimIF, verdict by verdict.
+"""`rtt grade`: anyone's responses to IFEval, IFBench, MulDimIF or FollowBench, verdict by verdict.
 
 Undecided verdicts (null) are left out of the accuracy over instructions. Responses that have one are left out of the
 accuracy over prompts. The summary says how many were left out.
@@ -22,13 +22,19 @@ from rtt_lib.verify.loose import loose_verdict, strict_verdict
 from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import aon
 
+FOLLOWBENCH = "followbench"
 Values = list[bool | None]
 ABOUT = """\
-Grade responses. RESPONSES holds one JSON object a line: {"prompt": ..., "response": ...} for IFEval and IFBench,
-{"id": ..., "response": ...} for MulDimIF; further fields are ignored, several responses to one prompt are graded each
-on its own, names ending in .gz are read compressed. OUT gets one line per response, in the same order: {"key": ...,
-"strict": [...], "loose": [...]}, for MulDimIF {"id": ..., "verdicts": [...], "verdicts_parsed": [...]}, one entry per
-constraint, null where it could not be decided. A summary with the accuracies goes to standard output."""
+Grade responses. RESPONSES holds one JSON object a line: {"prompt": ..., "response": ...}, for MulDimIF {"id": ...,
+"response": ...}; further fields are ignored, several responses to one prompt are graded each on its own, names ending
+in .gz are read compressed. OUT gets one line per response, in the same order: {"key": ..., "strict": [...],
+"loose": [...]}, for MulDimIF {"id": ..., "verdicts": [...], "verdicts_parsed": [...]}, one entry per constraint, null
+where it could not be decided. A summary with the accuracies goes to standard output.
+
+For FollowBench --data is the folder of its six files, or one file with their rows, and OUT gets {"id": ...,
+"verdicts": [...]}: one entry where a rule decides the level as a whole, else one for each constraint. Rules decide 350
+of its 820 prompts. Of the others a judge, --judge-url and --judge-model, is asked about each constraint; without one
+their verdicts are null. The summary holds HSR, SSR and CSL (rtt_lib.bench.followbench)."""
 UNDECIDED = """\
 Undecided verdicts are left out of the accuracy over instructions, and responses with an undecided verdict out of the
 accuracy over prompts, whatever their other verdicts. The summary counts both, as undecided_instructions and
@@ -47,6 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     _import_nltk_without_scipy()
     name = options.benchmark
+    if name == FOLLOWBENCH:
+        return _grade_followbench(options)
+    if options.judge_url or options.judge_model:
+        raise RTTError(f"--judge-url and --judge-model are for followbench: rules decide all of {name}")
     if options.ifbench_version and name != "ifbench":
         raise RTTError(f"--ifbench-version chooses the checkers of ifbench: leave it out to grade {name}")
     if options.ifbench_version == "head":
@@ -56,15 +66,49 @@ def main(arguments: Sequence[str]) -> int:
     reasons: Counter[str] = Counter()
     grade_one = grade_muldimif if name == "muldimif" else grade_instructions
     graded = [grade_one(answer, reasons) for answer in answers]
-    try:
-        write_jsonl(options.out, graded)
-    except OSError as error:
-        raise RTTError(f"{options.out}: cannot be written ({error.strerror})") from error
+    _write(options.out, graded)
     answered = {answer.row.key for answer in answers}
     summary = {"benchmark": name, "prompts_without_response": len(rows) - len(answered), **summarise(graded)}
     summary["undecided_reasons"] = dict(reasons)
     print(json.dumps(summary, indent=2))
     return 0
+
+
+def _grade_followbench(options: argparse.Namespace) -> int:
+    # what speaks to a judge is slow to import, and the other benchmarks need none of it
+    from rtt_lib.bench import followbench
+    from rtt_lib.endpoint import Endpoint
+    from rtt_lib.rubrics.followbench import read_followbench
+    from rtt_lib.verify.followbench import LevelVerifier
+    from rtt_lib.verify.judge import Judge
+
+    if options.ifbench_version:
+        raise RTTError("--ifbench-version chooses the checkers of ifbench: leave it out to grade followbench")
+    if bool(options.judge_url) != bool(options.judge_model):
+        raise RTTError("name both: --judge-url and --judge-model")
+    judge = Judge(Endpoint(options.judge_url, options.judge_model)) if options.judge_url else None
+    prompts = read_followbench(options.data)
+    rows = [BenchmarkRow(str(options.data), prompt.id, prompt) for prompt in prompts]
+    answers = read_answers(options.responses, rows, "prompt")
+    asked = [answer.row.prompt for answer in answers]
+    verdicts = LevelVerifier(judge)(
+        [prompt.prompt for prompt in asked],
+        [answer.response for answer in answers],
+        [prompt.criteria for prompt in asked],
+    )
+    ids, values = [prompt.id for prompt in asked], [[verdict.value for verdict in row] for row in verdicts]
+    _write(options.out, [{"id": id, "verdicts": row} for id, row in zip(ids, values, strict=True)])
+    reasons = Counter(verdict.reason for row in verdicts for verdict in row if verdict.value is None)
+    summary = {"benchmark": FOLLOWBENCH, "prompts_without_response": len(prompts) - len(set(ids))}
+    print(json.dumps(summary | followbench.summarise(ids, values) | {"undecided_reasons": dict(reasons)}, indent=2))
+    return 0
+
+
+def _write(path: Path, graded: Sequence[dict]) -> None:
+    try:
+        write_jsonl(path, graded)
+    except OSError as error:
+        raise RTTError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _import_nltk_without_scipy() -> None:
@@ -82,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "rtt grade", description=ABOUT, epilog=UNDECIDED, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("benchmark", choices=("ifeval", "ifbench", "muldimif"))
+    parser.add_argument("benchmark", choices=("ifeval", "ifbench", "muldimif", FOLLOWBENCH))
     parser.add_argument("responses", type=Path, metavar="RESPONSES", help="the responses, JSONL")
     parser.add_argument("--data", type=Path, required=True, help="the benchmark's published input file")
     parser.add_argument("--out", type=Path, required=True, help="where the verdicts go, JSONL")
@@ -92,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
         help="of ifbench alone: the checkers of the paper's time, 2025 (default), or head, those of the IFBench "
         "repository in August 2026; 18 of 3,350 verdicts differ",
     )
+    parser.add_argument("--judge-url", metavar="URL", help="of followbench alone: an OpenAI-compatible server")
+    parser.add_argument("--judge-model", metavar="MODEL", help="its model; the key, if any, is read from $RTT_API_KEY")
     return parser
 
 

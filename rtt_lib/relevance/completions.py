@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from rtt_lib.endpoint import Endpoint, Usage, read_many
 from rtt_lib.errors import RTTError
-from rtt_lib.relevance.llm_annotate import fill, load_template, unfenced
+from rtt_lib.relevance.llm_annotate import TEMPLATES
 from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.templates import fill, load_template, unfenced
 
 Fields = Mapping[str, str]
 Answer = TypeVar("Answer")
@@ -74,7 +75,7 @@ def _ask(
     usage: Usage | None,
     cache: Path | None,
 ) -> list[Answer | RTTError]:
-    text = load_template(template, names)
+    text = load_template(template, names, TEMPLATES)
     return read_many(endpoint, [fill(text, each) for each in fields], read, usage, cache)
 
 

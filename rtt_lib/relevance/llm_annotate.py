@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtt_lib.endpoint import Endpoint, Usage, read_many
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label
+from rtt_lib.templates import fill, load_template, unfenced
 from rtt_lib.verify.verdict import Span
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,31 +43,13 @@ def annotate_many(
 
     template: `taxonomy`, `greedy`, or the path of a text file with {criterion} and {response}.
     """
-    text = load_template(template, ("criterion", "response"))
+    text = load_template(template, ("criterion", "response"), TEMPLATES)
     questions = [fill(text, {"criterion": criterion, "response": response}) for criterion, response in pairs]
     answers = read_many(endpoint, questions, parse_answer, usage, cache)
     return [
         Annotation(None, problem=str(answer)) if isinstance(answer, RTTError) else locate(*answer, response)
         for answer, (_, response) in zip(answers, pairs, strict=True)
     ]
-
-
-def load_template(name: str | Path, fields: Sequence[str]) -> str:
-    """One of our templates by name, or a file; it must have all of `fields` in braces."""
-    path = TEMPLATES / f"{name}.txt" if (TEMPLATES / f"{name}.txt").is_file() else Path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RTTError(f"template {name}: neither one of ours nor a readable file") from error
-    for each in fields:
-        if f"{{{each}}}" not in text:
-            raise RTTError(f"{path}: {{{each}}} is missing")
-    return text
-
-
-def fill(template: str, fields: Mapping[str, str]) -> str:
-    """All fields in one pass: braces inside the material stay as they are."""
-    return re.sub(r"\{(" + "|".join(fields) + r")\}", lambda match: fields[match[1]], template)
 
 
 def locate(kind: str, segments: Sequence[str], response: str) -> Annotation:
@@ -102,13 +85,6 @@ def parse_answer(answer: str) -> tuple[str, list[str]]:
     if value["type"] == "partial relevant" and not segments:
         raise ValueError("'partial relevant' without segments")
     return value["type"], segments
-
-
-def unfenced(answer: str) -> str:
-    """Without the code fence that many models put around JSON."""
-    text = answer.strip()
-    fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
-    return fenced[1] if fenced else text
 
 
 def occurrences(segment: str, response: str) -> list[Span]:

@@ -38,7 +38,7 @@ def read_rows(name: str, path: str | Path) -> list[BenchmarkRow]:
     """As `read_benchmark`, each prompt with its original key and its place; keys and prompts must be unique."""
     if name not in BENCHMARKS:
         raise RTTError(f"unknown benchmark {name!r}: choose one of {', '.join(BENCHMARKS)}")
-    rows = [convert_row(name, raw, where) for where, raw in _raw_rows(path)]
+    rows = [convert_row(name, raw, where) for where, raw in raw_rows(path)]
     if not rows:
         raise RTTError(f"{path}: holds no prompts")
     _require_unique("key", ((row.where, row.key) for row in rows))
@@ -53,7 +53,7 @@ def convert_row(name: str, raw: Any, where: str) -> BenchmarkRow:
     return convert(name, raw, where)
 
 
-def _raw_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
+def raw_rows(path: str | Path) -> Iterator[tuple[str, Any]]:
     """(place, row): the lines of a `.jsonl` (or `.jsonl.gz`), the items of a `.json` array."""
     if Path(path).suffix != ".json":
         yield from ((f"{path}:{number}", row) for number, row in read_jsonl(path))

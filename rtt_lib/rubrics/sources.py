@@ -7,6 +7,9 @@
 | ifeval, ifbench, muldimif | google/IFEval, allenai/IFBench_test, Junjie-Ye/MulDimIF | RubricPrompt, all hard |
 | advancedif, infobench | facebook/AdvancedIF, kqsong/InFoBench | RubricPrompt, all soft |
 | math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
+| conifer | ConiferLM/Conifer | Conversation: questions from easy to hard, or with feedback |
+
+`load_prompts` has one more: followbench, YuxinJiang/FollowBench, whose rows make prompts in groups.
 
 The hub's IFBench is the later state (300 prompts): the 294 of the paper's time need the local file. GPQA is the main
 set of 448, which the paper's numbers fit; it and AdvancedIF want their terms accepted on the hub first (HF_TOKEN).
@@ -19,13 +22,15 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
+from rtt_lib.rubrics import followbench
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, convert_row, field, require_arguments
+from rtt_lib.rubrics.conifer.conversations import Conversation, conversation_from_json
 from rtt_lib.schema import JUDGE, Criterion, RubricPrompt, chat_text
 from rtt_lib.verify import muldimif
 from rtt_lib.verify.answers import LETTERS
@@ -65,7 +70,7 @@ class Demonstration:
     response: str
 
 
-Item = RubricPrompt | Question | Demonstration
+Item = RubricPrompt | Question | Demonstration | Conversation
 Row = Mapping[str, Any]
 Convert = Callable[[Row, str, random.Random], Item]
 
@@ -111,6 +116,10 @@ def load(
 
 def load_prompts(name: str, origin: str | Path | None = None) -> list[RubricPrompt]:
     """The items of data set `name` as prompts that can be graded; see `load`."""
+    if name == followbench.FAMILY:
+        if origin is not None and (Path(origin).is_dir() or ".json" in Path(origin).name):
+            return followbench.read_followbench(origin)
+        return followbench.prompts_of_rows(_followbench_rows(origin))
     prompts = [item.as_prompt() if isinstance(item, Question) else item for item in load(name, origin)]
     if not all(isinstance(prompt, RubricPrompt) for prompt in prompts):
         raise RTTError(f"data set {name!r} has responses and no rubrics to grade them by")
@@ -146,6 +155,16 @@ def _rows(source: Source, origin: str | Path | None, draw: tuple[int, int] | Non
     else:
         name, data = str(origin or source.hub_id), _dataset(source, path)
         yield from ((f"{name}: row {k + 1}", data[k]) for k in _places(len(data), draw))
+
+
+def _followbench_rows(origin: str | Path | None) -> Iterator[tuple[str, Row]]:
+    """English rows of all categories, one after another: from a table of them, or from the hub's six files."""
+    if origin is not None:
+        yield from _rows(FOLLOWBENCH, origin, draw=None)
+        return
+    for category in followbench.CATEGORIES:
+        source = replace(FOLLOWBENCH, data_files=f"data_en/{followbench.file_name(category)}")
+        yield from _rows(source, None, draw=None)
 
 
 def _places(n: int, draw: tuple[int, int] | None) -> Sequence[int]:
@@ -336,6 +355,11 @@ def _tulu(row: Row, where: str, rng: random.Random) -> Demonstration:
     return Demonstration(_prompt(_id(row, "id", where), turns[:-1], (), source), turns[-1][1])
 
 
+def _conifer(row: Row, where: str, rng: random.Random) -> Conversation:
+    """The public rows need no more than `messages`; those of `rtt_lib.run.make_conifer` say more."""
+    return conversation_from_json(row, where, f"conifer-{_number(where)}")
+
+
 # ---------------------------------------------------------------------------------------------------------- questions
 
 
@@ -365,6 +389,7 @@ def _choice(id: str, question: str, options: list[str], answer: str) -> Question
     return Question(id, prompt, answer, "choice", len(options))
 
 
+FOLLOWBENCH = Source("YuxinJiang/FollowBench", _benchmark(followbench.FAMILY))
 HUB_IDS = {"ifeval": "google/IFEval", "ifbench": "allenai/IFBench_test", "ifbench-head": "allenai/IFBench_test"}
 SOURCES = {
     "hir16k": Source("sastpg/HIR-16K", _hir),
@@ -376,4 +401,5 @@ SOURCES = {
     "math500": Source("HuggingFaceH4/MATH-500", _math, split="test"),
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
     "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
+    "conifer": Source("ConiferLM/Conifer", _conifer, split="train_sft"),
 }

@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rtt", description=ABOUT, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands.add_parser("run", help="run a profile's notebooks", description=RUN_ABOUT, formatter_class=raw))
-    commands.add_parser("grade", help="grade responses to IFEval, IFBench or MulDimIF (rtt grade --help)")
+    commands.add_parser("grade", help="grade responses to benchmarks (rtt grade --help)")
     commands.add_parser("conform", help="a grader against the official verdicts (rtt conform --help)")
     commands.add_parser("judge-check", help="a judge LLM on criteria that rules decide (rtt judge-check --help)")
     commands.add_parser("attribute", help="which tokens of a response a criterion is about (rtt attribute --help)")

@@ -40,6 +40,7 @@ def _arm(name: str, dotted: str, where: Where) -> Arm:
 
 def _check_experiment(profile: Profile, name: str, experiment: Experiment, where: Where) -> None:
     dotted, data = f"experiments.{name}.arms", profile.data
+    given = data.source in worlds.GIVEN
     for named in experiment.arms:
         arm = _arm(named, dotted, where)
         rl = arm.over(profile.rl)
@@ -50,10 +51,16 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
             f"'{named}': {responses} responses do not divide into {rl.minibatches} minibatches",
             where,
         )
+        _require(
+            not given or arm.trainer in ("none", "sft"),
+            dotted,
+            f"'{named}' needs criteria, and {data.source} has none: base and SFT can learn from it",
+            where,
+        )
         if arm.supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(
-                data.source in by_rule or data.responses is not None,
+                given or data.source in by_rule or data.responses is not None,
                 dotted,
                 f"'{named}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's "
                 "as data.responses",

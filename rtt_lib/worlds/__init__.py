@@ -20,8 +20,10 @@ FAMILIES = {
     "micro": "rtt_lib.worlds.micro",
     "composed": "rtt_lib.worlds.text",
     "hir16k": "rtt_lib.worlds.text",
+    "conifer": "rtt_lib.worlds.text",
     "english": "rtt_lib.worlds.english",
 }
+GIVEN = ("conifer",)  # data sources with responses to their prompts and without criteria: SFT alone can learn them
 
 
 def family(profile: Profile) -> ModuleType:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtt_lib.profile import REPOSITORY, Experiment, Profile
+from rtt_lib.worlds import GIVEN
 from rtt_lib.worlds.text.sources import CONSTRUCTED, SOFT
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def check(profile: Profile, require: Require) -> None:
         f"no such folder: {REPOSITORY / (checkpoint or '')}",
     )
     require(data.responses is None or source not in CONSTRUCTED, "data.responses", f"rules write them for {source}")
+    require(data.responses is None or source not in GIVEN, "data.responses", f"{source} holds its own")
     require(
         data.responses is None or Path(data.responses).is_file(),
         "data.responses",

@@ -27,6 +27,7 @@ from rtt_lib.profile import Profile
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.answers import has_right_answer, unanswered
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.verify.followbench import LevelVerifier
 from rtt_lib.verify.judge import Judge
 from rtt_lib.worlds.text.prompts import benchmark_prompts, held_out_prompts
 
@@ -38,11 +39,14 @@ def backend(profile: Profile) -> Backend:
 
 
 def make_verifier(profile: Profile) -> Verifier:
-    """Rules and sandboxed code, and a judge where the profile has one; its answers are kept in the store's `judge/`."""
+    """Rules, FollowBench's among them, and sandboxed code, and a judge where the profile has one.
+
+    The judge's answers are kept in the store's `judge/`.
+    """
     url, model = profile.compute.judge_url, profile.compute.judge_model
     if url and not model:
         raise RTTError(f"profile {profile.name}: compute.judge_url is set, so name its model: compute.judge_model")
-    return Verifier(Judge(Endpoint(url, model), cache=store.root() / "judge") if url else None)
+    return LevelVerifier(Judge(Endpoint(url, model), cache=store.root() / "judge") if url else None)
 
 
 @dataclass(frozen=True)

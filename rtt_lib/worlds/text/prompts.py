@@ -19,6 +19,7 @@ from rtt_lib.rubrics import sources
 from rtt_lib.rubrics.compose import Task, compose, default_tasks, read_tasks
 from rtt_lib.rubrics.decontaminate import decontaminate
 from rtt_lib.schema import Criterion, RubricPrompt
+from rtt_lib.worlds import GIVEN
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +110,20 @@ def prompt_pool(profile: Profile) -> list[RubricPrompt]:
     data = profile.data
     if data.source == "composed":
         return compose(split_tasks(profile)[0], data.train_prompts, data.seed)
-    found = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
+    if data.source in GIVEN:
+        found = [prompt for prompt, _ in given_answers(profile)]
+    else:
+        found = sources.load(data.source, data.path, seed=data.seed)  # in the file's order, which may be by kind
     pool = random.Random(f"pool {data.seed}").sample(found, min(data.train_prompts, len(found)))
     tested = [prompt for prompts in whole_benchmarks(profile)[0].values() for prompt in prompts]
     print(decontaminate(pool, tested), flush=True)
     return pool
+
+
+def given_answers(profile: Profile) -> list[tuple[RubricPrompt, str]]:
+    """Every answer of the data's conversations with what was said before it."""
+    conversations = sources.load(profile.data.source, profile.data.path)
+    return [example for conversation in conversations for example in conversation.examples()]
 
 
 def check_that_criteria_can_be_withheld(prompts: Sequence[RubricPrompt]) -> None:

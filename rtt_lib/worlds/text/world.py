@@ -25,12 +25,14 @@ from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.rubrics.benchmarks import field
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.batch import Verifier
+from rtt_lib.worlds import GIVEN
 from rtt_lib.worlds.base import Supervised
 from rtt_lib.worlds.text.checkpoints import discriminator_folder, how_to_get_one, weight_files
 from rtt_lib.worlds.text.evaluation import Examination, backend, evaluate, make_verifier
 from rtt_lib.worlds.text.prompts import (
     check_that_criteria_can_be_withheld,
     fits,
+    given_answers,
     held_out_prompts,
     prompt_pool,
     training_prompts,
@@ -134,8 +136,12 @@ class TextWorld:
     def demonstrations(
         self, prompts: Sequence[RubricPrompt], number: int, tokenizer: PreTrainedTokenizerBase
     ) -> list[tuple[RubricPrompt, str]]:
-        """Responses by rule to the prompts of RL, in their order; or those of `data.responses`, each prompt once."""
+        """Responses by rule, or the data's own, to the prompts in the order of training; or those of `data.responses`,
+        each prompt once."""
         path, longest = self.profile.data.responses, self.profile.rl.max_prompt_tokens
+        if self.profile.data.source in GIVEN:
+            answers = {prompt.id: answer for prompt, answer in given_answers(self.profile)}
+            return [(prompt, answers[prompt.id]) for prompt in prompts]
         if path is None:
             return [(prompt, construct(prompt, number)) for prompt in prompts]
         given = {}
@@ -185,8 +191,13 @@ class TextWorld:
             "learning_rate": LEARNING_RATES[trainer],
             "lr_scheduler_type": "constant",
         }
+        tokens = 2 * rl.max_response_tokens
+        if self.profile.data.source in GIVEN:
+            tokens = rl.max_prompt_tokens + rl.max_response_tokens
+            settings |= {"learning_rate": rl.learning_rate, "max_length": tokens}
+            settings |= {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": rl.warmup_steps}
         responses = max(1, rl.prompts_per_step // rl.minibatches)
-        return Supervised(responses, 2 * rl.max_response_tokens, settings, "rl.prompts_per_step / rl.minibatches")
+        return Supervised(responses, tokens, settings, "rl.prompts_per_step / rl.minibatches")
 
     # --- how good it is ---
 
