@@ -16,6 +16,7 @@ METHODS = {
     "sft": "rtt_lib.methods.sft",
     "dpo": "rtt_lib.methods.dpo",
     "conversations": "rtt_lib.methods.conversations",
+    "curriculum": "rtt_lib.methods.curriculum",
 }
 
 

@@ -45,8 +45,5 @@ class TeachingWorld(World, Protocol):
     def critique(self, rung: Rung, draft: str, kind: Critique, number: int) -> str | None:
         """A user's reply to a weak draft, which asks for a revision; None where the draft meets every criterion."""
 
-    def graded_prompts(self, number: int) -> list[tuple[int, RubricPrompt]]:
-        """The prompts that RL trains on, each with its level, in no order of level."""
-
-    def worked_example(self, prompt: RubricPrompt, share: float, number: int) -> str:
-        """A first part of the criteria as a prompt with an answer that meets them; empty where the part is empty."""
+    def worked_example(self, prompt: RubricPrompt, share: float, number: int) -> tuple[str, str] | None:
+        """A prompt for a part of the criteria, and an answer that meets them; None where the part is empty."""

@@ -66,16 +66,13 @@ class LevelsWorld:
         return load_causal_lm(self.base(seed)), load_tokenizer(self.base(seed))
 
     def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
-        return [prompt for _, prompt in self.graded_prompts(number)], 0
-
-    def graded_prompts(self, number: int) -> list[tuple[int, RubricPrompt]]:
         """As many of each level as of any other, give or take one, in a random order."""
         n = self.profile.rl.steps * self.profile.rl.prompts_per_step
         each = math.ceil(n / len(LEVELS))
         pools = {level: iter(prompts_at(level, each, f"train {number}")) for level in LEVELS}
         order = [LEVELS[i % len(LEVELS)] for i in range(n)]
         random.Random(f"order {number}").shuffle(order)
-        return [(level, next(pools[level])) for level in order]
+        return [next(pools[level]) for level in order], 0
 
     def ladders(self, n: int, number: int, numbers: bool = True) -> list[Ladder]:
         return make_ladders(self.rules, n, f"train {number}", numbers)
@@ -89,13 +86,13 @@ class LevelsWorld:
             rung.prompt.criteria, draft, kind, random.Random(f"critique {number} {rung.prompt.id}")
         )
 
-    def worked_example(self, prompt: RubricPrompt, share: float, number: int) -> str:
-        """The first criteria of the prompt, `share` of them rounded up, and an answer that meets them."""
-        part = prompt.criteria[: math.ceil(share * len(prompt.criteria))]
-        if not part:
-            return ""
+    def worked_example(self, prompt: RubricPrompt, share: float, number: int) -> tuple[str, str] | None:
+        """Of a random part of the criteria, `share` of them."""
         rng = random.Random(f"example {number} {prompt.id}")
-        return f"{as_prompt('', part, self.name, rng).prompt} {construct(part, LANGUAGE, Language(), rng)}"
+        part = rng.sample(prompt.criteria, round(share * len(prompt.criteria)))
+        if not part:
+            return None
+        return as_prompt("", part, self.name, rng).prompt, construct(part, LANGUAGE, Language(), rng)
 
     def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool:
         return False
