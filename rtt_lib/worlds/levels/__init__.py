@@ -58,20 +58,13 @@ def given_files(profile: Profile) -> list[Path]:
 
 
 def kept_folders(profile: Profile) -> set[Path]:
-    """Of the store: base policies, and the discriminator that token credit reads, with the base policy below it."""
-    from rtt_lib import store
-    from rtt_lib.worlds.levels import policy
-    from rtt_lib.worlds.micro import discriminators
-    from rtt_lib.worlds.micro.policy import base_fingerprint
+    """Of the store: base policies, and the discriminator that token credit reads."""
+    from rtt_lib.worlds.levels import discriminators, policy
 
-    steps = profile.policy.pretrain_steps
     bases = {seed[0] for experiment in profile.experiments.values() for seed in experiment.seeds}
-    below = base_fingerprint(discriminators.BACKBONE_WORLD, discriminators.BACKBONE_BASE, steps)
-    return {
-        *(policy.folder_of(base, steps) for base in bases),
-        *(discriminators.folder_of(profile, variant) for variant in discriminators.variants(profile)),
-        store.folder_of("bases", below),
-    }
+    bases |= {discriminators.BACKBONE_BASE}
+    folders = {policy.folder_of(base, profile.policy.pretrain_steps) for base in bases}
+    return {*folders, discriminators.folder_of(profile)}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

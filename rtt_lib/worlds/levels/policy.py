@@ -1,7 +1,8 @@
 """The base policies of the worlds of levels: the micro world's transformer, pretrained on conversations too.
 
-A turn is a prompt that ends with a colon, an answer, and the end token; the next turn follows it. Pretraining shows one
-to five turns with levels in any order, so that no order of turns is new to a base policy and none is preferred.
+A turn is a prompt that ends with a colon, an answer, and the end token; the next turn follows it. Pretraining shows
+single turns first, then one to five turns with levels in any order, so that no order of turns is new to a base policy
+and none is preferred.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from rtt_lib.worlds.micro.language import Language, partly_honoured, tokens_of_t
 from rtt_lib.worlds.micro.policy import EOS, PAD, micro_config
 from rtt_lib.worlds.teaching import LEVELS
 
-LONGEST = 256  # tokens of a conversation: five turns with accounts take some 200
+LONGEST = 320  # tokens of a conversation: five turns with accounts take some 190, a draft and its reply 80
 TURNS = 96  # of a batch in pretraining, in conversations of equally many turns
+ALONE = 2 / 3  # of pretraining on single turns, in which a policy learns sooner what a prompt asks for
 
 Turns = list[tuple[str, str]]  # prompt and answer
 
@@ -68,8 +70,8 @@ def pretrain(steps: int, seed: int, output: Path, learning_rate: float = 3e-3) -
     model = LlamaForCausalLM(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(2, steps))
-    for _ in range(steps):
-        turns = rng.choice(LEVELS)
+    for step in range(steps):
+        turns = rng.choice(LEVELS) if step >= ALONE * steps else 1
         conversations = [pretraining_conversation(turns, language, rng) for _ in range(TURNS // turns)]
         loss = model(**batch_of(tokenizer, conversations)).loss
         optimizer.zero_grad()

@@ -16,11 +16,10 @@ from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
-from rtt_lib.worlds.levels import feedback
+from rtt_lib.worlds.levels import discriminators, feedback
 from rtt_lib.worlds.levels.evaluation import evaluate
 from rtt_lib.worlds.levels.ladders import ASK, LANGUAGE, as_prompt, find_rules, make_ladders, prompts_at
 from rtt_lib.worlds.levels.policy import LONGEST, base_fingerprint, base_policy
-from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.evaluation import respond
 from rtt_lib.worlds.micro.language import Language, construct
 from rtt_lib.worlds.micro.world import LEARNING_RATES, ON_CPU, without_criterion
@@ -44,8 +43,7 @@ class LevelsWorld:
         steps = self.profile.policy.pretrain_steps
         found = {"base": base_fingerprint(seed[0], steps), "sampler": self.profile.compute.sampler}
         if discriminator:
-            variant = discriminators.variant_named(self.profile, discriminator)
-            found["discriminator"] = discriminators.fingerprint(self.profile, variant)
+            found["discriminator"] = discriminators.fingerprint(self.profile)
         return found
 
     def demonstration_inputs(self) -> None:
@@ -101,8 +99,7 @@ class LevelsWorld:
         return Verifier()
 
     def discriminator(self, kind: str) -> Path:
-        """The micro world's: responses are of the same language."""
-        return discriminators.trained(self.profile, discriminators.variant_named(self.profile, kind))
+        return discriminators.trained(self.profile, kind)
 
     def counterfactual(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]
