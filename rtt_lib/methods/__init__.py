@@ -16,6 +16,8 @@ METHODS = {
     "sft": "rtt_lib.methods.sft",
     "dpo": "rtt_lib.methods.dpo",
     "user-rule": "rtt_lib.methods.user_rule",
+    "conversations": "rtt_lib.methods.conversations",
+    "curriculum": "rtt_lib.methods.curriculum",
 }
 
 

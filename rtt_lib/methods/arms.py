@@ -72,6 +72,42 @@ class Arm:
         return None if self.response_only else kinds.get(self.relevance)
 
 
+@dataclass(frozen=True)
+class ConversationArm(Arm):
+    """How the rungs of a question become conversations to learn from (`rtt_lib.methods.conversations`).
+
+    pieces:     the levels of each of the conversations that one question gives
+    level:      every turn is of this level, each from a question of its own; else a question gives all levels
+    order:      of the turns of a conversation; over_time: of the conversations in training
+    loss:       on the answers of all turns, or of the last one; draft_loss: on weak drafts too
+    numbers:    prompts ask for counts and lengths too
+    internal:   what follows an answer that had to count; external: the reply to a weak draft of level 5. `no draft`
+                leaves out draft and reply
+    dpo:        DPO on given pairs, the same for all arms, follows
+    """
+
+    trainer: str = "conversations"
+    beta: float | None = 0.0
+    pieces: tuple[tuple[int, ...], ...] = ((1, 2, 3, 4, 5),)
+    level: int | None = None
+    order: Literal["easy to hard", "shuffled", "reversed"] = "easy to hard"
+    over_time: Literal["mixed", "easy first", "hard first"] = "mixed"
+    loss: Literal["all", "last"] = "all"
+    draft_loss: bool = False
+    numbers: bool = True
+    internal: Literal["none", "true", "false", "filler"] = "none"
+    external: Literal["none", "full", "bare", "wrong", "no draft"] = "none"
+    dpo: bool = False
+
+
+@dataclass(frozen=True)
+class CurriculumArm(Arm):
+    """Which level RL trains on when (`rtt_lib.methods.curriculum`)."""
+
+    trainer: str = "curriculum"
+    curriculum: Literal["easy to hard", "reversed", "bandit", "filter", "scaffold"] = "easy to hard"
+
+
 def _arms() -> list[Arm]:
     base = Arm("base", "the base policy, not trained", trainer="none", beta=0.0)
     rl_aon = Arm("RL-AON", "GRPO on the all-or-nothing reward", beta=0.0)
@@ -142,7 +178,7 @@ def _arms() -> list[Arm]:
             ),
         ]
         arms += [variant(arm, f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)]
-    return [*arms, *_rivals()]
+    return [*arms, *_rivals(), *_conversations(), *_curricula(rl_csr, csr)]
 
 
 def _rivals() -> list[Arm]:
@@ -158,6 +194,62 @@ def _rivals() -> list[Arm]:
         Arm("W-REINFORCE", "+0.1 for all satisfied, else -1, no baseline", beta=1.0, scheme="W-REINFORCE",
             relevance="uniform"),
     ]  # fmt: skip
+
+
+def _conversations() -> list[Arm]:
+    """Conifer's data by rule: one question at five levels is a conversation of five turns, easy to hard."""
+    halves, separate, last = ((1, 2), (3, 4, 5)), ((1,), (2,), (3,), (4,), (5,)), ((1, 2, 3, 4), (5,))
+
+    def arm(name: str, about: str, **changes: Any) -> Arm:
+        return ConversationArm(f"Conifer {name}".strip(), about, **changes)
+
+    return [
+        arm("", "conversations of five turns, easy to hard"),
+        arm("shuffled", "the same turns in a random order", order="shuffled"),
+        arm("reversed", "the same turns, hard to easy", order="reversed"),
+        arm("separate", "the same turns, each a sample of its own", pieces=separate),
+        arm("separate easy first", "separate turns, easy ones early in training", pieces=separate,
+            over_time="easy first"),
+        arm("separate hard first", "separate turns, hard ones early in training", pieces=separate,
+            over_time="hard first"),
+        arm("halves", "levels 1 and 2 apart from 3 to 5", pieces=halves),
+        arm("halves reversed", "the same, turns hard to easy", pieces=halves, order="reversed"),
+        arm("halves easy first", "the same, levels 1 and 2 early in training", pieces=halves, over_time="easy first"),
+        arm("halves reversed easy first", "turns hard to easy, levels 1 and 2 early in training", pieces=halves,
+            order="reversed", over_time="easy first"),
+        *(arm(f"level {k}", f"five turns of level {k}, each of another question", level=k) for k in (1, 3, 5)),
+        arm("last turn", "loss on the last turn only", loss="last"),
+        arm("no numbers", "no prompt asks for a count or a length", numbers=False),
+        arm("internal", "an account of the counts reached follows the answer", internal="true"),
+        arm("internal false", "an account with other numbers", internal="false"),
+        arm("internal filler", "a filler as long as the account", internal="filler"),
+        arm("external", "level 5 apart: a weak draft, what it breaks, the answer", pieces=last, external="full"),
+        arm("external bare", "the same, the reply is no more than no", pieces=last, external="bare"),
+        arm("external wrong", "the same, the reply names criteria that the draft meets", pieces=last,
+            external="wrong"),
+        arm("external no draft", "level 5 apart, without draft and reply", pieces=last, external="no draft"),
+        arm("external draft loss", "as external, loss on the weak draft too", pieces=last, external="full",
+            draft_loss=True),
+        arm("both", "internal and external feedback", pieces=last, internal="true", external="full"),
+        arm("DPO", "conversations easy to hard, then DPO", dpo=True),
+        arm("level 1 DPO", "five turns of level 1, then DPO", level=1, dpo=True),
+    ]  # fmt: skip
+
+
+def _curricula(*arms: Arm) -> list[Arm]:
+    """RL on levels; the arms themselves train on all levels mixed."""
+    abouts = {
+        "easy to hard": "level 1 first, level 5 last",
+        "reversed": "level 5 first, level 1 last",
+        "bandit": "a bandit draws the levels whose advantages are large (Self-Evolving Curriculum)",
+        "filter": "prompts that a value model puts near one half (Prompt Curriculum Learning)",
+        "scaffold": "a worked part of the criteria before the prompt, fading (after RuscaRL)",
+    }
+    return [
+        CurriculumArm(f"{arm.name} {name}", about, reward=arm.reward, beta=arm.beta, curriculum=name)
+        for arm in arms
+        for name, about in abouts.items()
+    ]
 
 
 ARMS = {arm.name: arm for arm in _arms()}

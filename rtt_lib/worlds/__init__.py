@@ -22,6 +22,7 @@ FAMILIES = {
     "hir16k": "rtt_lib.worlds.text",
     "conifer": "rtt_lib.worlds.text",
     "english": "rtt_lib.worlds.english",
+    "levels": "rtt_lib.worlds.levels",
 }
 GIVEN = ("conifer",)  # data sources with responses to their prompts and without criteria: SFT alone can learn them
 
