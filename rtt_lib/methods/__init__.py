@@ -15,6 +15,7 @@ METHODS = {
     "rtt-grpo": "rtt_lib.methods.rl",
     "sft": "rtt_lib.methods.sft",
     "dpo": "rtt_lib.methods.dpo",
+    "serl": "rtt_lib.methods.serl",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
@@ -59,6 +59,30 @@ class Arm:
         """The labels of the discriminator that the arm reads; None where it reads none."""
         kinds = {"discriminator": "taxonomy", "raw": "taxonomy", "truncated": "taxonomy", "greedy": "greedy"}
         return None if self.response_only else kinds.get(self.relevance)
+
+
+@dataclass(frozen=True)
+class SelfRewardArm(Arm):
+    """A policy that rewards itself (`rtt_lib.methods.serl`); the settings are those of `SERLConfig`."""
+
+    trainer: str = "serl"
+    beta: float | None = 0.0
+    reward: Literal["aon", "csr"] = "csr"
+    judgments: int = 4
+    swap_orders: bool = True
+    length_margin: float | None = 0.2
+    scores: Literal["mean", "majority", "pointwise"] = "mean"
+    judge_reward: Literal["agreement", "other pairs", "random", "none"] = "agreement"
+    train_actor: bool = True
+    frozen_judge: bool = False
+    objective: Literal["released", "summed"] = "released"
+
+    def serl(self) -> dict[str, Any]:
+        """For the trainer."""
+        return {own.name: getattr(self, own.name) for own in fields(self) if own.name not in _OF_EVERY_ARM}
+
+
+_OF_EVERY_ARM = frozenset(own.name for own in fields(Arm))
 
 
 def _arms() -> list[Arm]:
@@ -130,7 +154,7 @@ def _arms() -> list[Arm]:
             ),
         ]
         arms += [variant(arm, f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)]
-    return [*arms, *_rivals()]
+    return [*arms, *_rivals(), *_self_rewarding()]
 
 
 def _rivals() -> list[Arm]:
@@ -145,6 +169,24 @@ def _rivals() -> list[Arm]:
         Arm("GDPO-CSR", "criteria standardised, summed, standardised", scheme="GDPO", relevance="uniform", **learned),
         Arm("W-REINFORCE", "+0.1 for all satisfied, else -1, no baseline", beta=1.0, scheme="W-REINFORCE",
             relevance="uniform"),
+    ]  # fmt: skip
+
+
+def _self_rewarding() -> list[Arm]:
+    """SERL, the parts that its paper takes away, and our controls."""
+    return [
+        SelfRewardArm("SERL", "one policy writes and judges, as in the released code"),
+        SelfRewardArm("SERL summed", "both losses count 1 all along, as in the paper", objective="summed"),
+        SelfRewardArm("SERL no R_J", "verdicts reward responses and are not trained", judge_reward="none"),
+        SelfRewardArm("SERL no R_A", "only the judge's role is trained", train_actor=False),
+        SelfRewardArm("SERL one order", "every pair is shown in one order only", swap_orders=False),
+        SelfRewardArm("SERL no length control", "no filter and no weight by length", length_margin=None),
+        SelfRewardArm("SERL pointwise", "own marks of single responses, as many questions", scores="pointwise",
+                      judge_reward="none"),
+        SelfRewardArm("SERL random R_J", "verdicts are rewarded by a coin", judge_reward="random"),
+        SelfRewardArm("SERL frozen judge", "the base policy judges all along", judge_reward="none", frozen_judge=True),
+        SelfRewardArm("SERL Copeland", "a pair counts for the response that won most of it", scores="majority"),
+        SelfRewardArm("SERL other pairs", "R_J by scores without the judged pair", judge_reward="other pairs"),
     ]  # fmt: skip
 
 

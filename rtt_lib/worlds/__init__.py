@@ -21,6 +21,7 @@ FAMILIES = {
     "composed": "rtt_lib.worlds.text",
     "hir16k": "rtt_lib.worlds.text",
     "english": "rtt_lib.worlds.english",
+    "judged": "rtt_lib.worlds.judged",
 }
 
 
