@@ -89,6 +89,7 @@ def measures(straight: Tensor, reverse: Tensor, met: Tensor, planted: Tensor) ->
     correlation      rank correlation of its mean share of a response with the criteria met, mean over prompts
     word             preference for a response with the planted word over one without, among tied pairs; 0.5 is none
     first            probability of "1" among readable verdicts
+    place            how far that is from one half
     unreadable       probability of neither
     tied             pairs in which both meet equally many criteria; no verdict on them is right
     """
@@ -102,6 +103,7 @@ def measures(straight: Tensor, reverse: Tensor, met: Tensor, planted: Tensor) ->
     worded = planted[:, i] - planted[:, j]
     toward = torch.where(worded > 0, share[..., 0], share[..., 1]) / share.sum(-1)
     readable = torch.cat([straight, reverse])
+    first = _mean(readable[..., 0] / readable.sum(-1))
     untied, tied_word = difference != 0, (difference == 0) & (worded != 0)
     return {
         "accuracy": _mean(right[untied]),
@@ -110,7 +112,8 @@ def measures(straight: Tensor, reverse: Tensor, met: Tensor, planted: Tensor) ->
         "cycles": _cycles(lead, met.shape[1]),
         "correlation": _correlation(share, met),
         "word": _mean(toward[tied_word]),
-        "first": _mean(readable[..., 0] / readable.sum(-1)),
+        "first": first,
+        "place": abs(first - 0.5),
         "unreadable": 1 - _mean(readable.sum(-1)),
         "tied": _mean((~untied).float()),
     }

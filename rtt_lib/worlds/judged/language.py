@@ -50,7 +50,6 @@ class JudgedDials:
 
 
 _PLAIN = Dials("judged", "local constraints without a length", ASKED, 0.45, LENGTHS)
-_LENGTH = Dials("judged length", "local constraints and one length", (*ASKED, "length"), 0.45, LENGTHS)
 WORLDS = {
     world.name: world
     for world in (
@@ -60,7 +59,6 @@ WORLDS = {
         JudgedDials("J80", "a good judge", Noise(0.60), _PLAIN),
         JudgedDials("first", "a weak judge that prefers what it is shown first", Noise(0.10, first=0.5), _PLAIN),
         JudgedDials("word", "a weak judge that prefers an irrelevant word", Noise(0.10, word=0.5), _PLAIN),
-        JudgedDials("length", "an ordinary judge, and prompts that ask for a length", Noise(0.30), _LENGTH),
     )
 }
 
