@@ -8,12 +8,13 @@ rater   <rate> start ba ; no commas : ba de ?                   1, 2, ...: one m
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtt_lib.errors import RTTError
 from rtt_lib.schema import Criterion, RubricPrompt
-from rtt_lib.verify import verify
+from rtt_lib.verify import check, verify
 from rtt_lib.worlds.micro.language import Dials, Language, construct
 
 JUDGE, RATE, FIRST, SECOND, ASK = "<judge>", "<rate>", "<1>", "<2>", "?"
@@ -23,6 +24,7 @@ PLANTED_RATE = 0.3  # of the responses that judges are pretrained and examined o
 # Easy enough for a tiny judge: four local constraints, and short responses.
 ASKED = ("start", "include", "exclude", "no_commas")
 LENGTHS = ((4, 9),)
+NEITHER, HELPS, HURTS = "18", "19", "20"  # numbers that no prompt has
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,19 @@ def with_word(first: str, second: str) -> int:
 
 
 # --- what a judge is pretrained on ---
+
+
+def marks(criteria: Sequence[Criterion], response: str) -> list[str]:
+    """For each token of a response whether it is why a criterion holds, why one does not, or neither.
+
+    A policy as small as this one does not find out which words matter from verdicts alone.
+    """
+    found, ends = [], [match.end() for match in re.finditer(r"\S+", response)]
+    verdicts = [check(criterion, "", response) for criterion in criteria]
+    for end in ends:
+        decides = {verdict.value for verdict in verdicts if any(span[1] == end for span in verdict.spans)}
+        found.append(HURTS if False in decides else HELPS if True in decides else NEITHER)
+    return found
 
 
 def sample_response(prompt: RubricPrompt, dials: Dials, language: Language, rng: random.Random) -> str:

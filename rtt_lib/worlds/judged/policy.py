@@ -1,6 +1,6 @@
 """A policy with two roles: it writes and it judges. It is pretrained on the spot, in two stages.
 
-First it learns to write and to judge without error; that stage is the same for every judged world that asks for the
+First it learns to write, to judge without error, and to mark the tokens that decide; that stage is the same for every judged world that asks for the
 same criteria. Then a short second stage makes its verdicts as noisy and as partial as the world says. So every judge
 knows more than it says at the start, which a judge that learnt from noisy labels alone would not.
 """
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rtt_lib import store
@@ -20,11 +22,14 @@ from rtt_lib.fingerprint import code_digest, short
 from rtt_lib.models import load_causal_lm
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.worlds.judged.language import (
+    FIRST,
     ROLE_TOKENS,
+    SECOND,
     Noise,
     compare,
     find_world,
     label,
+    marks,
     prompt_of,
     rate,
     rating,
@@ -47,22 +52,54 @@ def judged_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, padding_side="left")
 
 
+@dataclass(frozen=True)
+class Example:
+    """A prompt and what is to be said. marks: places of response tokens in a judge's prompt, with their marks."""
+
+    prompt: str
+    answer: str
+    marks: tuple[tuple[int, str], ...] = ()
+
+
 def examples(
     prompts: Sequence[RubricPrompt], dials: Dials, noise: Noise, language: Language, rng: random.Random
-) -> list[tuple[str, str]]:
-    """(prompt, what is to be learnt), the actor's first. Judge and rater are asked about some of the criteria, often
-    one or all: so the policy can also judge by a single criterion."""
+) -> tuple[list[Example], list[Example]]:
+    """The actor's, and those of judge and rater. These two are asked about some of the criteria, often one or all: so
+    the policy can also judge by a single criterion."""
     actors, judges = (len(prompts) * PARTS[role] // sum(PARTS.values()) for role in ("actor", "judge"))
-    pairs = [(prompt.prompt, partly_honoured(prompt, dials, language, rng)) for prompt in prompts[:actors]]
+    acting = [Example(p.prompt, partly_honoured(p, dials, language, rng)) for p in prompts[:actors]]
+    judging = []
     for i, prompt in enumerate(prompts[actors:]):
         number = rng.choice((1, len(prompt.criteria), rng.randint(1, len(prompt.criteria))))
         asked = rng.sample(prompt.criteria, number)
         first, second = (sample_response(prompt, dials, language, rng) for _ in range(2))
         if i < judges:
-            pairs.append((compare(prompt_of(asked), first, second), label(asked, first, second, noise, rng)))
+            question, told = compare(prompt_of(asked), first, second), label(asked, first, second, noise, rng)
+            shown = [(FIRST, first), (SECOND, second)]
         else:
-            pairs.append((rate(prompt_of(asked), first), rating(asked, first, noise, rng)))
-    return pairs
+            question, told = rate(prompt_of(asked), first), rating(asked, first, noise, rng)
+            shown = [(":", first)]
+        words = question.split()
+        found = [
+            (place, mark)
+            for before, response in shown
+            for place, mark in enumerate(marks(asked, response), words.index(before) + 1)
+        ]
+        judging.append(Example(question, told, tuple(found)))
+    return acting, judging
+
+
+def losses(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Example]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of what is to be said, and of the marks."""
+    ids, attention, labels = language_batch(tokenizer, [(row.prompt, row.answer) for row in rows])
+    marked = torch.full_like(labels, -100)
+    for i, row in enumerate(rows):
+        for place, mark in row.marks:
+            marked[i, place + 1] = tokenizer.convert_tokens_to_ids(mark)  # said by the token at `place`
+    logits = model(input_ids=ids, attention_mask=attention).logits[:, :-1].transpose(1, 2)
+    return cross_entropy(logits, labels[:, 1:]), cross_entropy(logits, marked[:, 1:])
 
 
 def pretrain(
@@ -74,18 +111,16 @@ def pretrain(
     seed: str,
     learning_rate: float,
 ) -> None:
-    """The actor's examples and those of judge and rater weigh the same, though responses have more tokens."""
+    """Responses, verdicts and, where verdicts are exact, marks: each kind's mean loss counts the same."""
     language, rng = Language(), random.Random(f"pretrain judged {seed}")
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(2, steps))
     model.train()
     for step in range(steps):
-        found = examples(sample_prompts(dials, BATCH, f"pretrain {seed} {step}"), dials, noise, language, rng)
-        actors = len(found) * PARTS["actor"] // sum(PARTS.values())
-        loss = 0.0
-        for part in (found[:actors], found[actors:]):
-            ids, attention, labels = language_batch(tokenizer, part)
-            loss = loss + model(input_ids=ids, attention_mask=attention, labels=labels).loss
+        prompts = sample_prompts(dials, BATCH, f"pretrain {seed} {step}")
+        acting, judging = examples(prompts, dials, noise, language, rng)
+        said, marked = losses(model, tokenizer, judging)
+        loss = losses(model, tokenizer, acting)[0] + said + (marked if noise == EXACT else 0)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
