@@ -18,6 +18,7 @@ METHODS = {
     "user-rule": "rtt_lib.methods.user_rule",
     "conversations": "rtt_lib.methods.conversations",
     "curriculum": "rtt_lib.methods.curriculum",
+    "serl": "rtt_lib.methods.serl",
 }
 
 

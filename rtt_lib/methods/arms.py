@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from rtt_lib.errors import RTTError
@@ -108,6 +108,30 @@ class CurriculumArm(Arm):
     curriculum: Literal["easy to hard", "reversed", "bandit", "filter", "scaffold"] = "easy to hard"
 
 
+@dataclass(frozen=True)
+class SelfRewardArm(Arm):
+    """A policy that rewards itself (`rtt_lib.methods.serl`); the settings are those of `SERLConfig`."""
+
+    trainer: str = "serl"
+    beta: float | None = 0.0
+    reward: Literal["aon", "csr"] = "csr"
+    judgments: int = 4
+    swap_orders: bool = True
+    length_margin: float | None = 0.2
+    scores: Literal["mean", "majority", "pointwise"] = "mean"
+    judge_reward: Literal["agreement", "other pairs", "random", "none"] = "agreement"
+    train_actor: bool = True
+    frozen_judge: bool = False
+    objective: Literal["released", "summed"] = "released"
+
+    def serl(self) -> dict[str, Any]:
+        """For the trainer."""
+        return {own.name: getattr(self, own.name) for own in fields(self) if own.name not in _OF_EVERY_ARM}
+
+
+_OF_EVERY_ARM = frozenset(own.name for own in fields(Arm))
+
+
 def _arms() -> list[Arm]:
     base = Arm("base", "the base policy, not trained", trainer="none", beta=0.0)
     rl_aon = Arm("RL-AON", "GRPO on the all-or-nothing reward", beta=0.0)
@@ -178,7 +202,7 @@ def _arms() -> list[Arm]:
             ),
         ]
         arms += [variant(arm, f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)]
-    return [*arms, *_rivals(), *_conversations(), *_curricula(rl_csr, csr)]
+    return [*arms, *_rivals(), *_conversations(), *_curricula(rl_csr, csr), *_self_rewarding()]
 
 
 def _rivals() -> list[Arm]:
@@ -250,6 +274,24 @@ def _curricula(*arms: Arm) -> list[Arm]:
         for arm in arms
         for name, about in abouts.items()
     ]
+
+
+def _self_rewarding() -> list[Arm]:
+    """SERL, the parts that its paper takes away, and our controls."""
+    return [
+        SelfRewardArm("SERL", "one policy writes and judges, as in the released code"),
+        SelfRewardArm("SERL summed", "both losses count 1 all along, as in the paper", objective="summed"),
+        SelfRewardArm("SERL no R_J", "verdicts reward responses and are not trained", judge_reward="none"),
+        SelfRewardArm("SERL no R_A", "only the judge's role is trained", train_actor=False),
+        SelfRewardArm("SERL one order", "every pair is shown in one order only", swap_orders=False),
+        SelfRewardArm("SERL no length control", "no filter and no weight by length", length_margin=None),
+        SelfRewardArm("SERL pointwise", "own marks of single responses, as many questions", scores="pointwise",
+                      judge_reward="none"),
+        SelfRewardArm("SERL random R_J", "verdicts are rewarded by a coin", judge_reward="random"),
+        SelfRewardArm("SERL frozen judge", "the base policy judges all along", judge_reward="none", frozen_judge=True),
+        SelfRewardArm("SERL Copeland", "a pair counts for the response that won most of it", scores="majority"),
+        SelfRewardArm("SERL other pairs", "R_J by scores without the judged pair", judge_reward="other pairs"),
+    ]  # fmt: skip
 
 
 ARMS = {arm.name: arm for arm in _arms()}

@@ -125,6 +125,8 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         "mean words": record["mean_words"],
         "truncated": record["truncated"],
         **sampled["families"],
+        **record.get("actor", {}),  # of a policy that judges itself
+        **{f"judge {name}": value for name, value in record.get("judge", {}).items()},
     }
     return {name: math.nan if value is None else value for name, value in row.items()}  # None: not measured on text
 

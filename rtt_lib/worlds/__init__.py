@@ -23,6 +23,7 @@ FAMILIES = {
     "conifer": "rtt_lib.worlds.text",
     "english": "rtt_lib.worlds.english",
     "levels": "rtt_lib.worlds.levels",
+    "judged": "rtt_lib.worlds.judged",
 }
 GIVEN = ("conifer",)  # data sources with responses to their prompts and without criteria: SFT alone can learn them
 

@@ -1,0 +1,250 @@
+"""SERL's claims S-C1 to S-C7: which comparison decides each, fixed before any of these runs was made, and the verdicts.
+
+    supported     the interval lies beyond zero on the claimed side
+    contradicted  it lies beyond zero on the other side
+    negligible    it lies within the margin around zero
+    undecided     none of these
+    untested      fewer than three paired runs
+
+Intervals are 95% paired t intervals over base policies; a bootstrap interval stands beside. The first two verdicts also
+need the p-value, adjusted by Holm over the claims, to be below 5%. S-C7 says that there is no difference: it is
+supported where the interval lies within the margin, and its p-value is that of two one-sided tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from rtt_lib.stats import ENOUGH_RUNS, bootstrap
+
+SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED = "supported", "contradicted", "negligible", "undecided"
+UNTESTED = "untested"
+VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
+LEVEL = 0.95
+POINTS = 0.02  # shares that differ by less than two points are alike
+BASES = ("A0", "B1", "C2", "D3", "E4", "F5", "G6", "H7")
+ENOUGH_STEPS, WINDOW = 48, 10  # of S-C7; single steps are noisy
+SCORE, STEPS = "per constraint", "gain after step 48"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """arm - baseline in a world, paired over BASES; `sign`: +1 claimed above zero, -1 below, 0 no difference."""
+
+    id: str
+    statement: str
+    paper: str
+    arm: str
+    baseline: str
+    world: str
+    column: str
+    sign: int
+    limit: str
+    margin: float = POINTS
+
+
+CLAIMS = (
+    Claim(
+        "S-C1",
+        "A policy improves by its own verdicts alone",
+        "AlpacaEval 2, length-controlled: 52.37 to 59.90 (abstract)",
+        "SERL",
+        "base",
+        "J65",
+        SCORE,
+        1,
+        "criteria that rules verify stand for a judge's preference",
+    ),
+    Claim(
+        "S-C2",
+        "It beats other ways to reward oneself",
+        "59.90 against 51.29 Self-Rewarding, 54.73 Meta-Rewarding, 54.07 Online-DPO (third-party notes)",
+        "SERL",
+        "SERL pointwise",
+        "J65",
+        SCORE,
+        1,
+        "marks of single responses stand for Self-Rewarding; the other two are not here",
+    ),
+    Claim(
+        "S-C3",
+        "R_J makes the better judge",
+        "no number found",
+        "SERL",
+        "SERL no R_J",
+        "J65",
+        "judge accuracy",
+        1,
+        "what the judge gains for the actor stands in the table of arms",
+    ),
+    Claim(
+        "S-C4",
+        "Without R_A more is lost than without R_J",
+        "direction only (third-party notes)",
+        "SERL no R_J",
+        "SERL no R_A",
+        "J65",
+        SCORE,
+        1,
+        "without R_A the actor's role is not trained at all",
+    ),
+    Claim(
+        "S-C5",
+        "Showing half of the pairs the other way round removes the preference for a place",
+        "direction only (third-party notes)",
+        "SERL",
+        "SERL one order",
+        "first",
+        "judge place",
+        -1,
+        "the preference is planted; `judge place` is the distance of the share of first places from one half",
+    ),
+    Claim(
+        "S-C6",
+        "Length control keeps responses from growing",
+        "length 3,017 against 3,429 of Online-DPO (third-party notes)",
+        "SERL",
+        "SERL no length control",
+        "J65",
+        "mean words",
+        -1,
+        "no prompt asks for a length; the longest response has 16 tokens",
+        0.5,
+    ),
+    Claim(
+        "S-C7",
+        "Some 48 steps suffice, and training stays stable without KL",
+        "gains appear within about 48 steps (third-party notes)",
+        "SERL",
+        "SERL",
+        "J65",
+        STEPS,
+        0,
+        "criteria met by the training responses: last ten steps minus steps 39 to 48 of the same run",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim's comparison in numbers; `adjusted`: its p-value by Holm."""
+
+    claim: Claim
+    pairs: int
+    difference: float
+    low: float
+    high: float
+    resampled: tuple[float, float]
+    p: float
+    adjusted: float = math.nan
+
+    @property
+    def verdict(self) -> str:
+        if self.pairs < ENOUGH_RUNS:
+            return UNTESTED
+        inside = -self.claim.margin < self.low and self.high < self.claim.margin
+        if self.claim.sign == 0:
+            if inside and self.adjusted < 1 - LEVEL:
+                return SUPPORTED
+            return CONTRADICTED if self.low > self.claim.margin or self.high < -self.claim.margin else UNDECIDED
+        beyond = 1 if self.low > 0 else -1 if self.high < 0 else 0
+        if beyond and self.adjusted < 1 - LEVEL:
+            return SUPPORTED if beyond == self.claim.sign else CONTRADICTED
+        return NEGLIGIBLE if inside else UNDECIDED
+
+
+def decide(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Result]:
+    """Every claim. runs: one row per run, as of `records.results_table`; curves: one per step"""
+    results = [compare(claim, differences(claim, runs, curves)) for claim in CLAIMS]
+    tested = [result for result in results if result.pairs >= ENOUGH_RUNS]
+    adjusted = dict(zip((r.claim.id for r in tested), holm([r.p for r in tested]), strict=True))
+    return [Result(**{**vars(r), "adjusted": adjusted.get(r.claim.id, math.nan)}) for r in results]
+
+
+def differences(claim: Claim, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
+    """arm - baseline of each seed that has both."""
+    if claim.column == STEPS:
+        return gain_after(curves[(curves["arm"] == claim.arm) & (curves["world"] == claim.world)])
+    if claim.column not in runs:
+        return pd.Series(dtype=float)
+    frame = runs[(runs["world"] == claim.world) & runs["seed"].isin(BASES)]
+    table = frame.pivot_table(index="seed", columns="arm", values=claim.column)
+    if claim.arm not in table or claim.baseline not in table:
+        return pd.Series(dtype=float)
+    return (table[claim.arm] - table[claim.baseline]).dropna()
+
+
+def gain_after(curves: pd.DataFrame) -> pd.Series:
+    """Criteria met in the last WINDOW steps minus those in the WINDOW steps up to ENOUGH_STEPS, one value a seed."""
+    found = {}
+    for seed, run in curves.groupby("seed"):
+        values = run.sort_values("step").set_index("step")["verdict/csr"]
+        if values.index.max() >= ENOUGH_STEPS + WINDOW:
+            found[seed] = values.iloc[-WINDOW:].mean() - values.loc[ENOUGH_STEPS - WINDOW + 1 : ENOUGH_STEPS].mean()
+    return pd.Series(found, dtype=float)
+
+
+def compare(claim: Claim, values: pd.Series) -> Result:
+    """Mean with its paired t interval, a bootstrap interval, and the p-value against the claim's null."""
+    n = len(values)
+    if n < ENOUGH_RUNS:
+        mean = float(values.mean()) if n else math.nan
+        return Result(claim, n, mean, math.nan, math.nan, (math.nan, math.nan), math.nan)
+    mean, error = values.mean(), values.std(ddof=1) / math.sqrt(n)
+    half = scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
+    resampled = bootstrap(values.to_numpy(), list(values.index.str[0]))
+    return Result(claim, n, float(mean), float(mean - half), float(mean + half), resampled, _p_value(claim, values))
+
+
+def _p_value(claim: Claim, values: pd.Series) -> float:
+    if values.std(ddof=1) == 0:
+        different = abs(values.mean()) > (claim.margin if claim.sign == 0 else 0)
+        return float(different) if claim.sign == 0 else float(not different)
+    if claim.sign:
+        return float(scipy_stats.ttest_1samp(values, 0).pvalue)
+    below = scipy_stats.ttest_1samp(values, claim.margin, alternative="less").pvalue
+    above = scipy_stats.ttest_1samp(values, -claim.margin, alternative="greater").pvalue
+    return float(max(below, above))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values, in the same order."""
+    order = np.argsort(p_values)
+    adjusted, largest = np.empty(len(p_values)), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted.tolist()
+
+
+def claims_table(results: Sequence[Result]) -> pd.DataFrame:
+    """One row a claim, as it is published."""
+    rows = []
+    for result in results:
+        claim = result.claim
+        rows.append(
+            {
+                "claim": claim.id,
+                "statement": claim.statement,
+                "verdict": result.verdict,
+                "paper": claim.paper,
+                "comparison": f"{claim.arm} - {claim.baseline}, {claim.world}, {claim.column}"
+                if claim.arm != claim.baseline
+                else f"{claim.arm}, {claim.world}, {claim.column}",
+                "difference": result.difference,
+                "low": result.low,
+                "high": result.high,
+                "bootstrap low": result.resampled[0],
+                "bootstrap high": result.resampled[1],
+                "Holm p": result.adjusted,
+                "n": result.pairs,
+                "limit": claim.limit,
+            }
+        )
+    return pd.DataFrame(rows)

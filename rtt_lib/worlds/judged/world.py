@@ -1,0 +1,116 @@
+"""One judged world, as methods and studies see it (`rtt_lib.worlds.base`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rtt_lib.errors import RTTError
+from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.profile import Profile
+from rtt_lib.relevance.sources import Counterfactual
+from rtt_lib.schema import RubricPrompt
+from rtt_lib.verify.batch import Verifier
+from rtt_lib.worlds.base import Supervised
+from rtt_lib.worlds.judged.evaluation import evaluate
+from rtt_lib.worlds.judged.language import find_world
+from rtt_lib.worlds.judged.policy import base_fingerprint, base_policy
+from rtt_lib.worlds.judged.self_judge import OneToken
+from rtt_lib.worlds.micro.evaluation import respond
+from rtt_lib.worlds.micro.language import sample_prompts
+from rtt_lib.worlds.micro.world import ON_CPU, without_criterion
+
+
+class JudgedWorld:
+    """World `name` of a judged profile."""
+
+    code = ("rtt_lib.worlds.judged.world",)
+    checkpoint_every = 50
+
+    def __init__(self, profile: Profile, name: str) -> None:
+        self.profile, self.name, self.judged = profile, name, find_world(name)
+
+    # --- what decides a run ---
+
+    def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
+        steps = self.profile.policy.pretrain_steps
+        return {"base": base_fingerprint(self.name, seed[0], steps), "sampler": self.profile.compute.sampler}
+
+    def demonstration_inputs(self) -> None:
+        return None
+
+    def evaluation_inputs(self) -> dict[str, Any]:
+        return {"prompts": self.profile.evaluation.prompts}
+
+    def lacking(self, record: Mapping[str, Any]) -> bool:
+        return False
+
+    # --- the policy and what it learns from ---
+
+    def base(self, seed: str) -> Path:
+        return base_policy(self.name, seed[0], self.profile.policy.pretrain_steps)
+
+    def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return load_causal_lm(self.base(seed)), load_tokenizer(self.base(seed))
+
+    def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
+        rl = self.profile.rl
+        return sample_prompts(self.judged.dials, rl.steps * rl.prompts_per_step, f"train {number}"), 0
+
+    def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool:
+        return False
+
+    def verifier(self) -> Verifier:
+        return Verifier()
+
+    def self_judge(self) -> OneToken:
+        return OneToken()
+
+    def discriminator(self, kind: str) -> Path:
+        raise RTTError("the judged worlds train no discriminator: leave arms that read one to the micro world")
+
+    def counterfactual(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]
+    ) -> Counterfactual:
+        return Counterfactual(model, tokenizer, without_criterion, batch_size=256)
+
+    def demonstrations(
+        self, prompts: Sequence[RubricPrompt], number: int, tokenizer: PreTrainedTokenizerBase
+    ) -> list[tuple[RubricPrompt, str]]:
+        raise RTTError("the judged worlds have no demonstrations: leave SFT and DPO to the micro world")
+
+    def own_responses(
+        self,
+        prompts: Sequence[RubricPrompt],
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        number: int,
+        folder: Path,
+    ) -> list[str]:
+        texts, longest = [prompt.prompt for prompt in prompts], self.profile.rl.max_response_tokens
+        return respond(model, tokenizer, texts, longest, greedy=False)[0]
+
+    # --- how it is trained ---
+
+    def passes(self, responses: int, tokens: int, being: str) -> tuple[int, int]:
+        return responses, 1
+
+    def trainer_settings(self, model: PreTrainedModel) -> dict[str, Any]:
+        return ON_CPU
+
+    def supervised(self, trainer: str) -> Supervised:
+        raise RTTError("the judged worlds have no demonstrations: leave SFT and DPO to the micro world")
+
+    # --- how good it is ---
+
+    def evaluate(self, policy: str | Path, folder: Path, number: int) -> dict[str, Any]:
+        model, tokenizer = load_causal_lm(policy), load_tokenizer(policy)
+        start, rl = self.base(model.config.rtt_base), self.profile.rl
+        prompts = self.profile.evaluation.prompts
+        return evaluate(model, tokenizer, start, self.judged, prompts, rl.max_response_tokens)
+
+    def questions(self, n: int) -> list[RubricPrompt]:
+        return sample_prompts(self.judged.dials, n, "walkthrough")

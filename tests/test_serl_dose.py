@@ -1,0 +1,57 @@
+"""Where self-reward turns from help to harm, on runs whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rtt_lib.analysis.serl_dose import FORECASTS, forecast_table, gains, turning_point, what_consistency_tells
+from rtt_lib.methods.arms import ARMS
+from rtt_lib.worlds.judged.language import WORLDS
+
+
+def runs(worlds: int = 4, seeds: int = 5) -> pd.DataFrame:
+    """The gain is (accuracy - 0.55) / 2, whatever the order agreement is."""
+    rng, rows = np.random.default_rng(0), []
+    for w, world in enumerate(("J45", "J55", "J65", "J80")[:worlds]):
+        for s in range(seeds):
+            accuracy, seed = 0.45 + 0.1 * w + 0.01 * s, f"{'ABCDE'[s]}{s}"
+            judge = {"judge accuracy": accuracy, "judge order agreement": 0.5 + 0.1 * rng.random()}
+            rows.append({"arm": "base", "world": world, "seed": seed, "per constraint": 0.4, **judge})
+            after = {"judge accuracy": accuracy + 0.1, "judge order agreement": 0.9 + 0.1 * rng.random()}
+            score = 0.4 + (accuracy - 0.55) / 2
+            rows.append({"arm": "SERL", "world": world, "seed": seed, "per constraint": score, **after})
+    return pd.DataFrame(rows)
+
+
+def test_forecasts_are_of_arms_and_worlds_that_there_are():
+    assert all(forecast.world in WORLDS and forecast.arm in ARMS for forecast in FORECASTS)
+
+
+def test_the_forecast_stands_beside_the_runs():
+    table = forecast_table(runs()).set_index(["world", "arm"])
+    found = table.loc[("J65", "SERL")]
+    assert found["before"] == pytest.approx(0.67) and found["after"] == pytest.approx(0.77) and found["n"] == 5
+    assert found["after low"] < 0.77 < found["after high"]
+    missing = table.loc[("word", "SERL")]
+    assert missing["n"] == 0 and pd.isna(missing["after"]) and missing["forecast after"] == 0.64
+
+
+def test_the_turning_point_is_where_the_gain_is_zero():
+    found = turning_point(gains(runs()))
+    assert found["accuracy"] == pytest.approx(0.55) and found["rises"] == 1 and found["n"] == 20
+    assert found["low"] == pytest.approx(0.55) and found["high"] == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize("size", [{"worlds": 1}, {"seeds": 2}])
+def test_too_few_runs_have_none(size):
+    assert turning_point(gains(runs(**size)))["accuracy"] is None
+
+
+def test_the_actors_gain_follows_accuracy_and_not_agreement():
+    table = what_consistency_tells(gains(runs())).set_index(["one", "other"])
+    assert table.loc[("accuracy before", "actor's gain"), "rank correlation"] == pytest.approx(1)
+    assert table.loc[("agreement before", "actor's gain"), "low"] < 0.3
+    few = what_consistency_tells(gains(runs(seeds=2)))
+    assert few["rank correlation"].isna().all()
