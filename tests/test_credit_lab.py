@@ -168,7 +168,8 @@ def test_it_fits_the_width_and_its_labels_can_be_read(tmp_path, width):
         ON_THE_PAGE
         + """
     out.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-    const luminance = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const luminance = (rgb) => rgb.map((c) => linear(c / 255))
       .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
     out.contrast = Math.min(...all(".tokens button").map((b) => {
       const style = getComputedStyle(b), [r, g, bl, a = 1] = style.backgroundColor.match(/[\\d.]+/g).map(Number);
