@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
+from browser import browser, load
 
 from rtt_lib.files import write_json
 from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page
@@ -153,23 +152,8 @@ def test_the_static_check_sees_a_style_sheet_that_loads(results):
 
 # --- a real browser ------------------------------------------------------------------------------------------------
 
-QUIET = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--enable-logging=stderr"),
-]
 # Writes before each image whether it was drawn.
 PROBE = "onload = () => { for (const i of document.images) i.before((i.naturalWidth > 99 ? 'seen' : 'LOST') + '|') }"
-
-
-def browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-def load(page: Path, profile: Path) -> tuple[str, str]:
-    """Open a page without a window; returns the document after loading and what the browser logged."""
-    command = [browser(), *QUIET, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    return done.stdout, done.stderr
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium on PATH: the site was NOT opened in a browser here")

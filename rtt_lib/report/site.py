@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from rtt_lib.files import read_json, write_text
+from rtt_lib.report.credit_lab import site_script
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
@@ -78,6 +79,9 @@ def build_site(results_dir: str | Path) -> Path:
     front = {"claims": claims, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
     front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
     front["answer"] = first_reason(claims)
+    front["script"] = None
+    if (found := site_script(results)) is not None:
+        front["script"], front["script_hash"] = Markup(found[0]), found[1]
     return write_text(
         results / "index.html", _render("index.html.j2", home="", site="site/", here="index", **front, **common)
     )
