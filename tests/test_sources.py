@@ -73,6 +73,12 @@ TULU = {
     "messages": [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello."}],
     "source": "made up",
 }
+CONIFER = {
+    "messages": [{"role": "user", "content": "Name an animal."}, {"role": "assistant", "content": "A cat."}] * 2,
+    "kind": "external feedback",
+    "levels": [5, 5],
+    "drafts": [1],
+}
 MATH = {
     "problem": "What is $2+3$?",
     "solution": "5",

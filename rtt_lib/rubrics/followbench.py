@@ -9,6 +9,7 @@ wants a list of n answers, which differs from asking n times.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -43,9 +44,9 @@ def file_name(category: str) -> str:
 def prompts_of_rows(rows: Iterable[tuple[str, Row]]) -> list[RubricPrompt]:
     """The prompts of (place, row) in order; ids are `category-example_id-level`, see `group_and_level`."""
     found = [prompt for group in _groups(rows) for prompt in _prompts(group)]
-    twice = {prompt.id for prompt in found if sum(other.id == prompt.id for other in found) > 1}
+    twice = [id for id, n in Counter(prompt.id for prompt in found).items() if n > 1]
     if twice:
-        raise RTTError(f"FollowBench: {min(twice)} is there twice")
+        raise RTTError(f"FollowBench: {twice[0]} is there twice")
     return found
 
 

@@ -15,6 +15,7 @@ import test_sources as rows
 import yaml
 from hypothesis import strategies as st
 from sizes import anything, fuzz, result_or_error, scalars
+from test_followbench import group
 from test_ifeval import argument_sets
 
 from rtt_lib import endpoint, stats
@@ -25,6 +26,8 @@ from rtt_lib.profile import Profile
 from rtt_lib.relevance import llm_annotate
 from rtt_lib.rubrics.benchmarks import BENCHMARKS, read_benchmark, read_rows
 from rtt_lib.rubrics.compose import read_tasks
+from rtt_lib.rubrics.conifer.conversations import Conversation
+from rtt_lib.rubrics.followbench import read_followbench
 from rtt_lib.rubrics.sources import Demonstration, Question, load
 from rtt_lib.run.state import discover, source_digest
 from rtt_lib.schema import RubricPrompt, criterion_from_json
@@ -44,7 +47,9 @@ GOOD = {
     "math500": [rows.MATH],
     "gpqa": [rows.GPQA],
     "mmlu-pro": [rows.MMLU],
+    "conifer": [rows.CONIFER],
 }
+FOLLOWBENCH = group("content", 1, "quora") + group("example", 1, "xsum", start=1)
 PROMPT = {
     "id": "p1",
     "prompt": "Say it. No commas.",
@@ -142,6 +147,9 @@ def test_any_data_set_is_items_or_an_error(folder, named, as_array):
         data = b"[" + data.replace(b"\n", b",") + b"]"
     path = put(folder, "x.json" if as_array else "x.jsonl", data)
     for item in result_or_error(load, name, path) or []:
+        if isinstance(item, Conversation):
+            assert all(answer.strip() for _, answer in item.examples())
+            continue
         assert isinstance(item, RubricPrompt | Question | Demonstration)
         prompt = item.prompt if isinstance(item, Demonstration) else item
         assert isinstance(prompt.prompt, str) and isinstance(getattr(prompt, "source", ""), str)
@@ -150,6 +158,13 @@ def test_any_data_set_is_items_or_an_error(folder, named, as_array):
 @fuzz(st.sampled_from(BENCHMARKS).flatmap(lambda name: st.tuples(st.just(name), several(GOOD[name]))))
 def test_any_benchmark_file_is_prompts_or_an_error(folder, named):
     result_or_error(read_benchmark, named[0], put(folder, "x.jsonl", named[1]))
+
+
+@fuzz(changed([FOLLOWBENCH]) | anything)
+def test_any_file_of_levels_is_prompts_or_an_error(folder, content):
+    path = put(folder, "x.json", json.dumps(content).encode())
+    for prompt in result_or_error(read_followbench, path) or []:
+        assert prompt.prompt.strip() and prompt.criteria
 
 
 @fuzz(several([{"prompt": rows.IFEVAL["prompt"], "response": "One\ntwo"}]), several([{"id": "m1", "response": ""}]))
