@@ -159,7 +159,9 @@ def test_a_micro_one_trains_and_loads_on_the_cpu_of_a_machine_with_a_gpu(tmp_pat
     for where in (torch.cuda, torch.accelerator):
         monkeypatch.setattr(where, "is_available", lambda: True)
     backbone = tiny("llama", micro_tokenizer())
-    trainer = module._trainer(Discriminator, backbone, [{"input_ids": [1], "labels": [1.0]}], tmp_path, SETTINGS, 0, 1.0, {})
+    trainer = module._trainer(
+        Discriminator, backbone, [{"input_ids": [1], "labels": [1.0]}], tmp_path, SETTINGS, 0, 1.0, {}
+    )
     assert trainer.args.device.type == trainer.model.device.type == "cpu"
     Discriminator(backbone.model, backbone.tokenizer).save(tmp_path / "saved")
     assert Discriminator.load(tmp_path / "saved").model.device.type == "cpu"
