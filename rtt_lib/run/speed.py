@@ -237,9 +237,8 @@ def whole_step(steps: int = 50, prompts: int = 16) -> None:
                 if place >= WARM_UP:
                     times[name].append(parts_of(whole, clocks[name].spent))
     responses = prompts * trainers["GRPO"].num_generations
-    print(
-        f"micro world, {responses} responses a step, five criteria each, median of {steps} steps, parts in % of the step; {this_machine()}\n"
-    )
+    about = f"{responses} responses a step, five criteria each, median of {steps} steps, parts in % of the step"
+    print(f"micro world, {about}; {this_machine()}\n")
     print(markdown_table(step_table(times)))
 
 
