@@ -41,7 +41,7 @@ CONTROLS = ("RTT-CSR decoupled", "RTT-CSR decoupled strong")
 SINGLE_CHANGES = tuple(
     (f"{arm} {change}", arm)
     for arm in ("RTT-AON", "RTT-CSR")
-    for change in ("no EOS", "decay", "raw", "oracle", "noisy")
+    for change in ("no EOS", "decay", "raw", "packed", "oracle", "noisy")
 )
 
 SCORES = ("all satisfied", "per constraint")
