@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from rtt_lib.analysis.primary import longer, named, primary
+from rtt_lib.analysis.primary import longer, named, primary, sets_table
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
@@ -74,3 +74,13 @@ def test_micro_trains_the_primary_sets_and_nothing_else():
 
 def test_micro_full_trains_the_primary_sets_the_tuning_and_the_fresh_runs_too():
     assert needed() | places("tuning") | places("fresh") <= places("micro-full")
+
+
+def test_the_table_of_sets_says_what_the_file_says():
+    table = sets_table().set_index("claim")
+    assert table.loc["C7"].tolist() == [
+        "RL-CSR - RTT-CSR",
+        "steps half way, final entropy",
+        "L M S U",
+        "A0 B1 C2 D3 E4 F5 G6 H7",
+    ]
