@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import replace
 from itertools import product
 
@@ -9,6 +11,7 @@ import pytest
 
 from rtt_lib.analysis.primary import longer, named, primary, sets_table
 from rtt_lib.methods.arms import find_arm
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 
@@ -84,3 +87,26 @@ def test_the_table_of_sets_says_what_the_file_says():
         "L M S U",
         "A0 B1 C2 D3 E4 F5 G6 H7",
     ]
+
+
+# --- the file is older than the runs it governs ---
+
+FILE = "rtt_lib/analysis/data/primary.yaml"
+OLDER_RULE = "follow the rule before"  # said in README.md and docs/results.md of results that no set governed
+
+
+def git(*words: str) -> str | None:
+    done = subprocess.run(["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("profile", ["micro", "micro-full"])
+def test_results_say_by_which_rule_they_were_made(profile):
+    """The commit that made the results has the same primary sets as this one, or the documents say that it had none."""
+    commit = json.loads((REPOSITORY / "results" / profile / "manifest.json").read_text())["git"]["commit"]
+    if git("cat-file", "-t", commit) is None:
+        pytest.skip("not in a clone with its history")
+    documents = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md")]
+    then = git("show", f"{commit}:{FILE}")
+    assert [OLDER_RULE in text for text in documents] == [then is None] * 2
+    assert then in (None, (REPOSITORY / FILE).read_text(encoding="utf-8")), "the sets were changed after the runs"

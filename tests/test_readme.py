@@ -14,7 +14,7 @@ import pytest
 import yaml
 from committed import RESULTS, logs, table
 
-from rtt_lib.analysis.coverage import coverage
+from rtt_lib.analysis.coverage import WORST, bases, coverage
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.report import readme
@@ -71,7 +71,8 @@ def how_to_read_it() -> list[str]:
     assert float(ours["learning_rate"]) / float(rl["learning_rate"]) == pytest.approx(300)
     base = {world: f"| {scores()[world, 'base']:.1%} |" for world in "LMSU"}
     return [
-        f"Such intervals hold the true mean in {coverage(tuple('ABCDE')):.0%} of simulations.",
+        f"Such intervals from five runs hold the true mean in {coverage(bases(5)):.0%} of simulations if differences "
+        f"over base policies are normal, and in {coverage(bases(5), WORST):.0%} in the worst shape that was tried",
         f"and the length (global) {base['L']}",
         f"a word at least n times {base['M']}",
         f"so that all-or-nothing rewards are sparse {base['S']}",
