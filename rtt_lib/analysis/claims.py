@@ -241,14 +241,14 @@ CLAIMS = (
         "C7",
         "RTT-CSR improves faster and with lower entropy than RL-CSR",
         "Figure 4: curves, no number",
-        "notebook 06, part 2 (core_half_way); notebook 11, part 1 (beyond_failure_differences)",
+        "notebook 06, part 2 (core_half_way); notebook 11, part 2 (beyond_failure_differences)",
         c7,
     ),
     Claim(
         "C8",
         "RL-CSR can collapse where RTT-CSR does not",
         "Figure 5: Llama3.2-3B, one run",
-        "notebook 07, part 6 (figures_4_and_5); notebook 11, part 1 (beyond_failure_differences)",
+        "notebook 07, part 6 (figures_4_and_5); notebook 11, part 2 (beyond_failure_differences)",
         c8,
     ),
     Claim(
