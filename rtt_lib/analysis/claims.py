@@ -117,9 +117,9 @@ def c8(e: Evidence) -> Judgement:
     counts = "; ".join(f"{arm}: {fell[arm]} of {runs[arm]} runs lose a third of their peak" for arm in fell.index)
     judged = replace(judged, ours=f"{judged.ours}; {counts}")
     if not fell.get("RL-CSR", 0):
-        return replace(judged, verdict=UNTESTED, reason=f"No run of RL-CSR collapses here. Fall from peak: {judged.reason}")
+        return replace(judged, verdict=UNTESTED, reason=f"No run of RL-CSR collapses. Fall from peak: {judged.reason}")
     if fell.get("RTT-CSR", 0) and judged.verdict == REPLICATES:
-        return replace(judged, verdict=PARTLY, reason=f"A run of RTT-CSR collapses too. Fall from peak: {judged.reason}")
+        return replace(judged, verdict=PARTLY, reason=f"RTT-CSR collapses too. Fall from peak: {judged.reason}")
     return judged
 
 
