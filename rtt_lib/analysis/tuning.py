@@ -150,8 +150,8 @@ def _missing(like: Comparison) -> Comparison:
 
 
 def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> str:
-    """One method or none: of the RTT methods, tuned, the one that gains most over the best RL, if its mean is at or
-    above it in every world, for the usual steps and for longer, and intervals show it above once or more, below never."""
+    """One method or none, by the rule of docs/fixed.md: of the RTT methods, tuned, the one that gains most over the
+    best RL, if it is behind nowhere by its means or by an interval, and shown to be ahead somewhere."""
     if len(best) < len(tuning.worlds):
         return f"No recommendation: the tuned methods are {NOT_RUN}."
     asked, fit = 2 * len(best), []
