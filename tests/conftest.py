@@ -11,6 +11,7 @@ import torch
 import yaml
 from english_toy import TOY
 from judge_server import Server
+from model_server import serving
 from small_profile import SMALL
 from text_toy import IFEVAL, SETTINGS, save_model
 
@@ -59,6 +60,13 @@ def server() -> Iterator[Server]:
         yield server
         server.released.set()
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory) -> Iterator[tuple[str, str]]:
+    """(url, model) of a real server with a real, small model."""
+    with serving(tmp_path_factory.mktemp("model")) as found:
+        yield found
 
 
 @pytest.fixture

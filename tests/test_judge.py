@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -373,63 +371,6 @@ def test_a_bug_is_not_swallowed(server: Server, monkeypatch: pytest.MonkeyPatch)
 # --- a real server with a real model --------------------------------------------------------------------------------
 
 
-def make_judge_model(folder: Path) -> None:
-    """A Llama of one layer, trained on the spot to say YES to `good` and NO to `bad`, and a nonword to `odd`."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    words = ["<eos>", "<unk>", "=", "YES", "NO", "HM", "polite", "good", "bad", "odd"]
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>", unk_token="<unk>")
-    fast.chat_template = "{% for message in messages %}{{ message['content'] }} = {% endfor %}"
-    fast.save_pretrained(folder)
-
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(words), bos_token_id=0, eos_token_id=0, pad_token_id=0, **sizes)
-    )
-    texts = ["polite good = YES <eos>", "polite bad = NO <eos>", "polite odd = HM <eos>"]
-    ids = torch.tensor([fast.encode(text) for text in texts])
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(60):
-        optimiser.zero_grad()
-        model(input_ids=ids, labels=ids).loss.backward()
-        optimiser.step()
-    model.save_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(url, model) of `transformers serve` on a free port, offline."""
-    for package in ("fastapi", "uvicorn", "openai"):
-        pytest.importorskip(package, reason=f"`transformers serve` needs {package}: pip install transformers[serving]")
-    folder = tmp_path_factory.mktemp("model")
-    make_judge_model(folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    program = str(Path(sys.executable).with_name("transformers"))
-    command = [program, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    log = folder / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None:
-                pytest.fail(f"transformers serve ended: {log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1", str(folder)
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.slow
 def test_a_real_model_on_a_real_server(model_server: tuple[str, str], tmp_path: Path) -> None:
     url, model = model_server
@@ -437,7 +378,7 @@ def test_a_real_model_on_a_real_server(model_server: tuple[str, str], tmp_path: 
     template.write_text("{criterion} {response}")
     judge = Judge(Endpoint(url, model, {"temperature": 0.0, "max_tokens": 4}, concurrency=2), template)
     verdicts = judge.check_many([("polite", "p", word) for word in ("good", "bad", "good", "odd")])
-    assert [v.value for v in verdicts] == [True, False, True, None]
+    assert [v.value for v in verdicts] == [True, False, True, None], verdicts
     assert "neither YES nor NO" in verdicts[3].reason
     assert judge.usage.answers == 4 and judge.usage.prompt_tokens > 0 and judge.usage.completion_tokens > 0
     wrong = Judge(Endpoint(url, "no/such-model", retries=0), template)
