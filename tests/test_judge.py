@@ -376,7 +376,7 @@ def test_a_real_model_on_a_real_server(model_server: tuple[str, str], tmp_path: 
     url, model = model_server
     template = tmp_path / "t.txt"
     template.write_text("{criterion} {response}")
-    judge = Judge(Endpoint(url, model, {"temperature": 0.0, "max_tokens": 4}, concurrency=2), template)
+    judge = Judge(Endpoint(url, model, {"temperature": 0.0, "max_tokens": 4}, concurrency=2, timeout=300), template)
     verdicts = judge.check_many([("polite", "p", word) for word in ("good", "bad", "good", "odd")])
     assert [v.value for v in verdicts] == [True, False, True, None], verdicts
     assert "neither YES nor NO" in verdicts[3].reason

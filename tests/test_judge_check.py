@@ -114,6 +114,7 @@ def test_against_a_real_model_on_a_real_server(model_server, tmp_path, capsys):
     template, out = tmp_path / "t.txt", tmp_path / "judge.json"
     template.write_text("{response} polite {criterion}")
     words = ["judge-check", "--url", url, "--model", folder, "--per-check", "1", "--concurrency", "2"]
+    words += ["--timeout", "300"]
     assert main([*words, "--template", str(template), "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     answers, (whole,) = result["answers"], result["all"]
