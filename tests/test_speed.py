@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
+from text_toy import IFEVAL
 
 from rtt_lib.bench.fast import FastSampler
 from rtt_lib.credit import token_advantage
+from rtt_lib.files import write_jsonl
 from rtt_lib.run import speed
 
 
@@ -136,6 +140,29 @@ def test_the_samplers_do_the_same_work(capsys, monkeypatch):
     assert lengths == [(2, 5)] * 2 + [(12, 5)] * 2 and made["_generate"] == made["_fast"]
     prompts, tokens = made["_fast"]
     assert tokens == 5 and len(prompts) == 12 and len(set(map(tuple, prompts))) == 2
+
+
+def test_a_command_is_timed_with_its_processor_time():
+    busy = "import time\nwhile time.process_time() < 0.6: pass"
+    wall, processor = speed.wall_and_processor([sys.executable, "-c", busy])
+    assert 0.6 <= processor < 5 and wall > 0.5
+    wall, processor = speed.wall_and_processor([sys.executable, "-c", "import time; time.sleep(1)"])
+    assert wall > 1 and processor < 0.9
+
+
+def test_grading_is_compared_with_another_command(tmp_path, capsys):
+    write_jsonl(tmp_path / "ifeval.jsonl", IFEVAL)
+    rows = [{"prompt": row["prompt"], "response": "One"} for row in IFEVAL]
+    write_jsonl(tmp_path / "responses.jsonl", rows)
+    command = f"{sys.executable} -c pass"
+    speed.grading(str(tmp_path / "ifeval.jsonl"), str(tmp_path / "responses.jsonl"), command, rounds=1)
+    wall, processor = capsys.readouterr().out.splitlines()
+    for line, kind in ((wall, "wall"), (processor, "processor")):
+        found = re.fullmatch(rf"{kind} time, median of 1: ours (\S+) s, other (\S+) s, (\S+) times", line)
+        ours, other, ratio = map(float, found.groups())
+        assert ours > other > 0 and ratio == pytest.approx(ours / other, rel=0.3)
+    with pytest.raises(subprocess.CalledProcessError):
+        speed.grading("nothing", "nothing", command, rounds=1)
 
 
 def test_other_words_are_refused():

@@ -1,4 +1,4 @@
-"""How fast are steps, relevance, credit and sampling? Run `python -m rtt_lib.run.speed`, or name one with it.
+"""How fast are steps, relevance, credit, sampling and grading? `python -m rtt_lib.run.speed`, or name one with it.
 
 nothing: a table, where a step's time goes: GRPO, and RTT-GRPO with each kind of discriminator; and the machine.
 relevance: each kind of discriminator on 1 to 20 criteria a response.
@@ -6,13 +6,16 @@ credit: `token_advantage` against the released code's way of working, on 512 res
         and the memory it takes beside its input.
 step:   an RTT-GRPO step against the GRPO step of the same trainer, in the micro world.
 sampler: tokens a second of `rtt_lib.bench.fast` against those of `model.generate`.
-Whatever is compared runs alternately in one process, so that a busy machine slows both; medians are printed.
+grading DATA RESPONSES COMMAND: `rtt grade ifeval` against a command that grades the same, the official script say.
+Whatever is compared runs alternately, so that a busy machine slows both; medians are printed.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -376,6 +379,29 @@ def _fast(sampler: FastSampler, prompts: list[list[int]], tokens: int) -> None:
     sampler.sample(prompts, replace(SAMPLING, max_tokens=tokens), noise(range(len(prompts)), tokens))
 
 
+def grading(data: str, responses: str, command: str, rounds: int = 5) -> None:
+    """Prints the wall time and the processor time of each, from start to exit, and the ratios of ours to the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [sys.executable, "-m", "rtt_lib", "grade", "ifeval", responses, "--data", data]
+        commands = {"ours": [*ours, "--out", f"{folder}/verdicts.jsonl"], "other": shlex.split(command)}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, words in commands.items():
+                times[name].append(wall_and_processor(words))
+    found = {name: [median(values) for values in zip(*times[name], strict=True)] for name in commands}
+    for place, kind in enumerate(("wall", "processor")):
+        mine, other = found["ours"][place], found["other"][place]
+        print(f"{kind} time, median of {rounds}: ours {mine:.2f} s, other {other:.2f} s, {mine / other:.2f} times")
+
+
+def wall_and_processor(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds of a command and of its own children."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
         case []:
@@ -388,10 +414,13 @@ def main(arguments: list[str]) -> None:
             step()
         case ["sampler"]:
             sampler()
+        case ["grading", data, responses, command]:
+            grading(data, responses, command)
         case ["memory", scheme, responses, tokens]:
             memory(scheme, int(responses), int(tokens))
         case _:
-            raise SystemExit("usage: python -m rtt_lib.run.speed [relevance|credit|step|sampler]")
+            usage = "[relevance|credit|step|sampler|grading DATA RESPONSES COMMAND]"
+            raise SystemExit(f"usage: python -m rtt_lib.run.speed {usage}")
 
 
 if __name__ == "__main__":
