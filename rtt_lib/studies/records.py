@@ -68,6 +68,7 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         "language loss": record["language_loss"],
         "mean words": record["mean_words"],
         "truncated": record["truncated"],
+        **{f"{name} wordings": share for name, share in record.get("wordings", {}).items()},  # of the English world
         **sampled["families"],
     }
     return {name: math.nan if value is None else value for name, value in row.items()}  # None: not measured on text
