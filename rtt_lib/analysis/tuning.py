@@ -197,10 +197,11 @@ def experiments(arms: dict[str, dict[str, str]], tuning: Tuning) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     profile, tuning = load_profile("tuning"), primary().tuning
-    runs = results_table(plan(profile), Path(given[0]) if given else RESULTS / profile.name)
+    asked = plan(profile, ["tuning"])
+    runs = results_table(asked, Path(given[0]) if given else RESULTS / profile.name)
     arms = chosen(tried(runs, tuning, profile.rl))
     if set(arms) != set(tuning.worlds):
-        raise RTTError(f"{len(runs)} of {len(plan(profile))} runs of the tuning are there: rtt run {profile.name}")
+        raise RTTError(f"{len(runs)} of {len(asked)} runs of the tuning are there: rtt run {profile.name}")
     print(experiments(arms, tuning))
 
 
