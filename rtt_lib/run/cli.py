@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rtt_lib.profile import Profile
 
 ABOUT = """\
-Rubrics to Tokens (RTT), replicated: one profile and eleven notebooks make one folder of results.
+Rubrics to Tokens (RTT), replicated: one profile and twelve notebooks make one folder of results.
 
   rtt run quick                        the first thing to run: all notebooks, ten minutes on two CPU cores
   rtt run micro --only 06,09           two notebooks and whatever they need that is not done
