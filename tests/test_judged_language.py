@@ -117,7 +117,8 @@ def test_prompts_ask_for_some_of_the_criteria_in_any_order():
     prompts = sample_prompts(200, 1)
     assert prompts == sample_prompts(200, 1) != sample_prompts(200, 2)
     assert len({prompt.prompt for prompt in prompts}) > 100
-    assert all(len(set(prompt.criteria)) == ASKED and set(prompt.criteria) <= set(CRITERIA) for prompt in prompts)
+    assert all(len(p.criteria) == ASKED == len({c.text for c in p.criteria}) for p in prompts)
+    assert all(criterion in CRITERIA for prompt in prompts for criterion in prompt.criteria)
     assert all(prompt.prompt == prompt_of(prompt.criteria) for prompt in prompts)
 
 
