@@ -69,7 +69,8 @@ def test_a_judge_learns_to_prefer_the_place_it_is_told_to(one_thread):
     model = LlamaForCausalLM(micro_config(len(tokenizer), width=16, layers=1, heads=2))
     pretrain(model, tokenizer, Noise(0.0, first=1.0), 120, "test", 1e-2)
     questions = [compare(p.prompt, "bako dera", "kusu fira") for p in sample_prompts(20, "other")]
-    assert verdict_shares(model, tokenizer, questions)[:, 0].mean() > 0.9
+    first, second = verdict_shares(model, tokenizer, questions).mean(0)
+    assert first > 0.8 and first > 5 * second, "what is left are the marks of the rater"
 
 
 def test_worlds_share_the_first_stage_and_runs_their_base(empty_store, monkeypatch):

@@ -32,7 +32,8 @@ def test_what_decides_a_run():
 
 
 @pytest.mark.parametrize(
-    ("answer", "picked", "mark"), [("1", 1, 1), (" 2 ", 2, 2), ("5", 0, 5), ("6", 0, 0), ("bako", 0, 0), ("", 0, 0), ("1 1", 0, 0)]
+    ("answer", "picked", "mark"),
+    [("1", 1, 1), (" 2 ", 2, 2), ("5", 0, 5), ("6", 0, 0), ("bako", 0, 0), ("", 0, 0), ("1 1", 0, 0)],
 )
 def test_one_token_is_read_as_a_verdict_or_as_a_mark(answer, picked, mark):
     assert OneToken().picked(answer) == picked and OneToken().mark(answer) == mark
