@@ -84,7 +84,7 @@ def test_a_backward_arrow_would_be_seen():
 
 def test_methods_know_no_world_and_worlds_no_method():
     for name, others in ARROWS.items():
-        named = {other for other in others if re.match(r"rtt_lib\.worlds\.(micro|text|english)", other)}
+        named = {other for other in others if re.match(r"rtt_lib\.worlds\.(micro|text|english|levels)", other)}
         assert room(name) != "methods" or not named, f"{name} names {named}"
         assert room(name) != "worlds" or not any(room(other) == "methods" for other in others)
 
@@ -153,7 +153,9 @@ def test_a_new_world_refuses_what_it_cannot_do():
 
 
 def test_an_unknown_source_or_method_is_named_with_the_choices():
-    with pytest.raises(RTTError, match="'nowhere' is not one of micro, composed, hir16k, english"):
+    with pytest.raises(RTTError, match="'nowhere' is not one of micro, composed, hir16k, english, levels"):
         load_profile("ci", {"data.source": "nowhere"})
-    with pytest.raises(RTTError, match="unknown method 'magic': choose one of rtt-grpo, sft, dpo"):
+    with pytest.raises(
+        RTTError, match="unknown method 'magic': choose one of rtt-grpo, sft, dpo, conversations, curriculum"
+    ):
         methods.find_method("magic")

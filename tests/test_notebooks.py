@@ -50,11 +50,11 @@ def functions_too_long(text: str) -> list[str]:
     return [node.name for node in functions if lines_of_code(ast.unparse(node)) > MAX_LINES_IN_A_FUNCTION]
 
 
-def test_all_eleven_are_there_in_order():
+def test_all_are_there_in_order():
     assert [path.stem for path in PATHS] == [
         *("01_rubric_data", "02_relevance_labels", "03_discriminator", "04_group_partitioning", "05_length_bias"),
         *("06_rtt_grpo", "07_baselines_and_ablations", "08_benchmarks", "09_token_attribution"),
-        *("10_released_code_audit", "11_beyond_the_paper"),
+        *("10_released_code_audit", "11_beyond_the_paper", "13_conifer"),
     ]
     discover(NOTEBOOKS)  # their declared dependencies exist and come before them
 
