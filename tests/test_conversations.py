@@ -29,7 +29,7 @@ SAME_TURNS = (
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """arm -> its conversations, of six questions (three rollout steps of four prompts in two minibatches)."""
+    """arm -> its conversations, of 24 questions: twice as many as three rollout steps of four prompts have."""
 
     def lessons_of(arm: str | ConversationArm, **overrides: str):
         return lessons(task_of(spec_of(arm, **overrides), tmp_path_factory.mktemp("attempt")))
@@ -47,7 +47,7 @@ def encoded(rows, tokenizer) -> list[list[Encoded]]:
 
 def test_turns_come_easy_to_hard_reversed_or_shuffled(taught):
     easy, hard, mixed = (taught(f"Conifer{name}") for name in ("", " reversed", " shuffled"))
-    assert len(easy) == len(hard) == len(mixed) == 12
+    assert len(easy) == len(hard) == len(mixed) == 24
     for (a,), (b,), (c,) in zip(easy, hard, mixed, strict=True):
         assert levels_of(a) == sorted(levels_of(a)) == levels_of(b)[::-1] and sorted(levels_of(c)) == levels_of(a)
         assert Counter(a) == Counter(b) == Counter(c), "the same turns"
@@ -157,7 +157,7 @@ def test_the_trainer_is_given_the_rows_in_their_order_and_the_masks(tmp_path):
     trainer = sft_trainer(task, rows)
     batches = list(trainer.get_train_dataloader())
     per_step = task.world.supervised("conversations").responses
-    assert (len(rows), per_step, len(batches)) == (12, 2, 6) and trainer.args.max_steps == 6
+    assert (len(rows), per_step, len(batches)) == (24, 2, 12) and trainer.args.max_steps == 12
     for n, batch in enumerate(batches):
         expected = [one for row in rows[per_step * n : per_step * (n + 1)] for one in row]
         assert batch["input_ids"].shape[0] == len(expected)
@@ -189,7 +189,7 @@ def test_it_learns_and_leaves_a_policy(empty_store, one_thread):
     base, trained = (load_causal_lm(place).state_dict() for place in (spec.home.base("A0"), spec.policy))
     assert any(not torch.equal(base[name], trained[name]) for name in base)
     assert execute.is_done(spec)
-    assert len((spec.folder / "log.csv").read_text().splitlines()) == 1 + 3
+    assert len((spec.folder / "log.csv").read_text().splitlines()) == 1 + 6
 
 
 def test_dpo_follows_on_pairs_that_are_the_same_for_every_arm(empty_store, one_thread, tmp_path):
@@ -204,8 +204,8 @@ def test_dpo_follows_on_pairs_that_are_the_same_for_every_arm(empty_store, one_t
         assert all(verify(criterion, "", pair["chosen"].strip()) for criterion in prompt.criteria)
     execute.run(spec)
     log = (spec.folder / "log.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in log[1:]] == ["1", "2", "3", "4", "5", "6"]
-    first = dict(zip(log[0].split(","), log[4].split(","), strict=True))
+    assert [line.split(",")[0] for line in log[1:]] == [str(step) for step in range(1, 10)]
+    first = dict(zip(log[0].split(","), log[7].split(","), strict=True))
     # Two steps with the reference's own weights: the loss of DPO starts at log 2.
     assert float(first["loss"]) == pytest.approx(math.log(2), abs=0.02)
 
