@@ -26,7 +26,7 @@ from rtt_lib.worlds.micro.world import LEARNING_RATES, ON_CPU, without_criterion
 from rtt_lib.worlds.teaching import LEVELS, Account, Critique, Ladder, Rung
 
 RATES = LEARNING_RATES | {"conversations": LEARNING_RATES["sft"]}
-QUESTIONS = 2  # that SFT on conversations sees for each prompt that RL sees
+QUESTIONS = 4  # that SFT on conversations sees for each prompt that RL sees
 
 
 class LevelsWorld:
