@@ -69,6 +69,7 @@ def test_pieces_over_time(taught):
     assert all(levels_of(one) == sorted(levels_of(one), reverse=True) for row in halves for one in row)
 
 
+@pytest.mark.slow
 def test_arms_that_differ_in_order_have_exactly_the_same_tokens_and_steps(taught, tmp_path):
     tokenizer = task_of(spec_of("Conifer"), tmp_path).tokenizer
     budgets = {}
@@ -87,6 +88,7 @@ def test_so_has_every_step_of_those_that_are_mixed(taught, tmp_path, arm):
     assert per_row[0] == per_row[1]
 
 
+@pytest.mark.slow
 def test_one_level_has_as_many_turns_and_nearly_as_many_learned_tokens(tmp_path):
     settings = {"rl__steps": "20", "rl__prompts_per_step": "16"}
     learned, shapes = {}, []
@@ -187,6 +189,7 @@ def test_the_first_loss_is_the_mean_over_the_learned_tokens_of_the_step(tmp_path
     assert trainer.state.log_history[0]["loss"] == pytest.approx(total / number, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_and_leaves_a_policy(empty_store, one_thread):
     spec = spec_of("Conifer")
     execute.run(spec)
@@ -196,6 +199,7 @@ def test_it_learns_and_leaves_a_policy(empty_store, one_thread):
     assert len((spec.folder / "log.csv").read_text().splitlines()) == 1 + 12
 
 
+@pytest.mark.slow
 def test_dpo_follows_on_pairs_that_are_the_same_for_every_arm(empty_store, one_thread, tmp_path):
     given = [
         conversations.given_pairs(task_of(spec_of(arm), tmp_path)) for arm in ("Conifer DPO", "Conifer level 1 DPO")
