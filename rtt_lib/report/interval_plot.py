@@ -1,0 +1,98 @@
+"""Intervals as a small drawing: rows in, SVG text out. Colours come from the page's style sheet, light or dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH, ROW, HEADING = 320, 20, 24  # of the drawing, of a row, of the line above a group of rows
+LEFT, RIGHT = 46, 262  # between these the values are drawn; labels to the left, numbers to the right
+MARKS = ("shown", "reversed", "neither")  # filled disc, filled square, hollow disc
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One interval: which group and row it is, and what it says (`MARKS`). `low` and `high` may be unknown (nan)."""
+
+    group: str
+    label: str
+    mean: float
+    low: float
+    high: float
+    mark: str
+
+
+def interval_plot(bars: Sequence[Bar], finding: str, unit: str, line: float = 0.0, digits: int = 1) -> Markup:
+    """The intervals, group by group, around the line that decides; `finding` is what the drawing says in words."""
+    scale, ticks = _scale(bars, line)
+    parts, y, group = [], 4, None
+    for bar in bars:
+        if bar.group != group:
+            group = bar.group
+            y += HEADING
+            parts.append(f'<text class="group" x="0" y="{y - 8}">{escape(group)}</text>')
+        parts.append(_row(bar, scale, y, unit, digits))
+        y += ROW
+    parts.append(f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{y + 4}" y2="{y + 4}"/>')
+    parts.append(f'<line class="zero" x1="{scale(line):.1f}" x2="{scale(line):.1f}" y1="{HEADING}" y2="{y + 8}"/>')
+    for tick in ticks:
+        parts.append(f'<text class="tick" x="{scale(tick):.1f}" y="{y + 20}">{tick:g}</text>')
+    parts.append(f'<text class="unit" x="{WIDTH}" y="{y + 20}">{escape(unit)}</text>')
+    words = f"{finding} {'; '.join(_said(bar, unit, digits) for bar in bars)}."
+    return Markup(
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {y + 26}" role="img" aria-label="{escape(words)}">'
+        f"<title>{escape(finding)}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _row(bar: Bar, scale: Callable[[float], float], y: float, unit: str, digits: int) -> str:
+    middle, x = y + ROW / 2, scale(bar.mean)
+    label = f'<text class="label" x="0" y="{middle + 4:g}">{escape(bar.label)}</text>'
+    number = f'<text class="number" x="{WIDTH}" y="{middle + 4:g}">{signed(bar.mean, digits)}</text>'
+    whisker = ""
+    if math.isfinite(bar.low):
+        low, high = scale(bar.low), scale(bar.high)
+        whisker = f'<line class="whisker" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:g}" y2="{middle:g}"/>'
+    if bar.mark == "reversed":
+        mark = f'<rect x="{x - 4:.1f}" y="{middle - 4:g}" width="8" height="8"/>'
+    else:
+        mark = f'<circle cx="{x:.1f}" cy="{middle:g}" r="4"/>'
+    kind = bar.mark if bar.mark in MARKS else "neither"
+    return f'<g class="{kind}"><title>{escape(_said(bar, unit, digits))}</title>{label}{whisker}{mark}{number}</g>'
+
+
+def _scale(bars: Sequence[Bar], line: float) -> tuple[Callable[[float], float], list[float]]:
+    """From a value to its place, and the ticks: the line and a round number to each side that has room for it."""
+    ends = [value for bar in bars for value in (bar.mean, bar.low, bar.high) if math.isfinite(value)]
+    least, most = min([line, *ends]), max([line, *ends])
+    room = 0.04 * (most - least) or 1.0
+    least, most = least - room, most + room
+
+    def scale(value: float) -> float:
+        return LEFT + (RIGHT - LEFT) * (value - least) / (most - least)
+
+    step = round_below(max(line - least, most - line))
+    ticks = [tick for tick in (line - step, line, line + step) if least <= tick <= most]
+    return scale, ticks
+
+
+def round_below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is at most `value`."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return max(times * power for times in (1, 2, 5) if times * power <= value * (1 + 1e-9))
+
+
+def signed(value: float, digits: int) -> str:
+    """`+3.1`, `−3.1` with a true minus sign, `0.0` without a sign."""
+    text = f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text if float(f"{value:.{digits}f}") else text[1:]
+
+
+def _said(bar: Bar, unit: str, digits: int) -> str:
+    ends = "no interval"
+    if math.isfinite(bar.low):
+        ends = f"interval {signed(bar.low, digits)} to {signed(bar.high, digits)}"
+    return f"{bar.group}{', ' * bool(bar.label)}{bar.label}: {signed(bar.mean, digits)} {unit}, {ends}"
