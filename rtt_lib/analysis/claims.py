@@ -41,6 +41,7 @@ KEPT_MARGIN = 0.1  # nats per token that the base language's loss may grow and s
 COLLAPSE, NOISE = 1 / 3, 0.02
 CORE = {"RL-AON", "RTT-AON"}  # alone they say nothing on weights or on beta
 GROWTH = "growth of the advantage"  # what C11 measures, in standard deviations of the group
+ALL_RIGHT = "every token right"  # what C10 measures, a share of responses
 PATTERN = 0.9  # share of responses in which every token has to be on the right side
 
 
@@ -152,7 +153,7 @@ def c10(e: Evidence) -> Judgement:
         low, high = wilson(share, n, level)
         sign = 1 if low > PATTERN else -1 if high < PATTERN else 0
         signs.append(Sign(case, sign, complete=True, no_gain=False))
-        place, ends = (case, "", "", "every token right"), (share, low, high, level)
+        place, ends = (case, "", "", ALL_RIGHT), (share, low, high, level)
         measured.append(Measured(*place, int(n), *ends, PATTERN, finding_of(sign)))
         rows.append(f"{case}: {100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
     reason = (

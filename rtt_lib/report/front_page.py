@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
+from rtt_lib.analysis.claims import ALL_RIGHT
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.analysis.comparison import unit_of
 from rtt_lib.analysis.judging import NEITHER, REVERSED, RULE, SHOWN
 from rtt_lib.analysis.rtt_minus_rl import COLUMNS as BESIDE_COLUMNS
 from rtt_lib.analysis.rtt_minus_rl import GLOBAL, WORDS
-from rtt_lib.report.interval_plot import Bar, interval_plot, signed
+from rtt_lib.report.interval_plot import Bar, in_digits, interval_plot
 
 # What a comparison of each claim shows, and what it shows if it is reversed. For the others the card says their reason.
 SAYS = {
@@ -28,7 +29,7 @@ SAYS = {
     "C4": ("intra is ahead", "it is behind"),
     "C5": ("the claimed order holds", "the opposite does"),
     "C6": ("beta 0.5 is ahead", "it is behind"),
-    "C7": ("RTT-CSR is faster or less random", "the opposite is true"),
+    "C7": ("RTT-CSR is faster or has lower entropy", "the opposite is true"),
     "C10": ("every token is right in over 90% of the responses", "it is right in fewer"),
 }
 JUDGED = (SHOWN, REVERSED, NEITHER)  # findings of comparisons with enough runs
@@ -88,9 +89,8 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _card(row: dict[str, str], compared: pd.DataFrame, parts: dict[str, dict[str, str]]) -> Card:
     sentence = say(row["claim"], row["reason"], compared)
-    plots = [
-        claim_plot(rows, sentence) for _, rows in compared.groupby("measure", sort=False) if rows["mean"].notna().any()
-    ]
+    known = compared.dropna(subset="mean").groupby("measure", sort=False)
+    plots = [claim_plot(rows, sentence) for _, rows in known]
     names = ("paper", "ours", "n", "reason")
     links = places(row["where"], parts)
     return Card(row["claim"], row["statement"], row["verdict"], sentence, plots, links, *(row[name] for name in names))
@@ -104,8 +104,8 @@ def say(claim: str, reason: str, compared: pd.DataFrame) -> str:
     shown, turned, neither = (int((compared["finding"] == finding).sum()) for finding in JUDGED)
     judged = shown + turned + neither
     if claim not in SAYS or not judged:
-        first = re.split(r"(?<=[.;]) ", reason)[0].rstrip(".;")
-        return f"{first[:1].upper()}{first[1:]}."
+        first = re.split(r"(?<=\.) ", reason)[0]
+        return f"{first[:1].upper()}{first[1:]}"
     (shows, shows_not), what = SAYS[claim], "cases" if claim == "C10" else "comparisons"
     text = f"{shown or 'None'} of {len(compared)} {what} show{'s' * (shown < 2)} that {shows}"
     text += _figures(compared[compared["finding"] == SHOWN])
@@ -122,14 +122,18 @@ def _figures(rows: pd.DataFrame) -> str:
         return ""
     words = _joined(rows["world"].unique()) if rows["world"].any() else ""
     if rows["measure"].nunique() == 1:
-        unit, factor, digits = units(rows["measure"].iloc[0])
-        ends = [signed(factor * end, digits) for end in (rows["mean"].min(), rows["mean"].max())]
+        unit, factor, form = units(rows)
+        ends = [in_digits(factor * end, form) for end in (rows["mean"].min(), rows["mean"].max())]
         words += f"{': ' if words else ''}{' to '.join(dict.fromkeys(ends))} {unit}"
     return f" ({words})"
 
 
-def units(measure: str) -> tuple[str, int, int]:
-    return ("% of responses", 100, 1) if measure == "every token right" else unit_of(measure)
+def units(rows: pd.DataFrame) -> tuple[str, float, str]:
+    """The unit of rows of one measure, the factor that turns values into it, and how its numbers are written."""
+    if rows["measure"].iloc[0] == ALL_RIGHT:
+        return "% of responses", 100, ".1f"
+    unit, factor, digits = unit_of(rows["measure"].iloc[0])
+    return unit, factor, f"+.{digits}f"
 
 
 def _joined(words: Sequence[str]) -> str:
@@ -148,12 +152,12 @@ def _pair(row: dict) -> str:
 
 def _plot(rows: pd.DataFrame, finding: str, group: Callable[[dict], str], label: Callable[[dict], str]) -> Markup:
     measure, line = rows["measure"].iloc[0], rows["line"].iloc[0]
-    unit, factor, digits = units(measure)
+    unit, factor, form = units(rows)
     bars = [
         Bar(group(row), label(row), *(factor * row[name] for name in ("mean", "low", "high")), row["finding"])
         for row in rows.to_dict("records")
     ]
-    return interval_plot(bars, finding, unit if unit != "points" else f"{measure}, points", factor * line, digits)
+    return interval_plot(bars, finding, unit if unit != "points" else f"{measure}, points", factor * line, form)
 
 
 def places(where: str, parts: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
@@ -172,7 +176,7 @@ def places(where: str, parts: dict[str, dict[str, str]]) -> list[tuple[str, str]
 
 
 def outcome(main: pd.DataFrame) -> str:
-    """`RTT beat RL with the same reward in U (RTT-AON by 13.7 points) and lost to it in M (...); in L neither is shown`.
+    """`RTT beat RL with the same reward in U (RTT-AON by 13.7 points) and lost to it in M (...); in L neither`.
 
     A world stands on both sides if its two rewards disagree.
     """
@@ -211,32 +215,33 @@ def differs(main: pd.DataFrame, beside: pd.DataFrame) -> list[str]:
     longer = beside[(beside["measure"] == WORDS) & (beside["low"] > 0)]
     sentences = []
     if len(less):
+        where = _joined(less["world"].unique())
         sentences.append(
-            f"In {_joined(less['world'].unique())} RTT satisfies criteria about the whole response, such as its "
-            f"length, less often than RL: {_largest(less, 100, 0, '%')}."
+            f"In {where} RTT satisfies criteria about the whole response, such as its length, less often than RL: "
+            f"{_largest(less, '.0%')}."
         )
     if len(longer):
         where = _joined(longer["world"].unique())
-        sentences.append(f"RTT writes longer responses than RL in {where}: {_largest(longer, 1, 1, ' words')}.")
+        sentences.append(f"RTT writes more words per response than RL in {where}: {_largest(longer, '.1f')}.")
     without = [world for world in only_ahead if not ((beside["world"] == world) & (beside["measure"] == GLOBAL)).any()]
     if without:
         sentences.append(f"In {_joined(without)}, where RTT is ahead, no criterion is about the whole response.")
     return sentences
 
 
-def _largest(rows: pd.DataFrame, factor: int, digits: int, unit: str) -> str:
-    """The pair of arms that differs most in each world: `RTT-AON 56% against 83% in L`."""
-    most = rows.loc[rows.groupby("world", sort=False)["mean"].apply(lambda means: means.abs().idxmax())]
+def _largest(rows: pd.DataFrame, form: str) -> str:
+    """The pair of arms that differs most in each world: `56% against 83% in L (RTT-AON)`."""
+    most = rows.loc[rows["mean"].abs().groupby(rows["world"], sort=False).idxmax()]
     return ", ".join(
-        f"{factor * row['of arm']:.{digits}f}{unit} ({row['arm']}) against {factor * row['of baseline']:.{digits}f} in "
-        f"{row['world']}"
+        f"{row['of arm']:{form}} against {row['of baseline']:{form}} in {row['world']} ({row['arm']})"
         for row in most.to_dict("records")
     )
 
 
 def world_figure(main: pd.DataFrame, finding: str) -> Markup:
     """A group per world, a bar per reward."""
-    ordered = main.dropna(subset="mean").assign(place=lambda rows: pd.factorize(rows["world"])[0]).sort_values("place", kind="stable")
+    known = main.dropna(subset="mean")
+    ordered = known.assign(place=pd.factorize(known["world"])[0]).sort_values("place", kind="stable")
     return _plot(ordered, finding, lambda row: f"world {row['world']}", lambda row: row["arm"].removeprefix("RTT-"))
 
 

@@ -25,8 +25,11 @@ class Bar:
     mark: str
 
 
-def interval_plot(bars: Sequence[Bar], finding: str, unit: str, line: float = 0.0, digits: int = 1) -> Markup:
-    """The intervals, group by group, around the line that decides; `finding` is what the drawing says in words."""
+def interval_plot(bars: Sequence[Bar], finding: str, unit: str, line: float = 0.0, form: str = "+.1f") -> Markup:
+    """The intervals, group by group, around the line that decides; `finding` is what the drawing says in words.
+
+    form: how a number is written.
+    """
     scale, ticks = _scale(bars, line)
     parts, y, group = [], 4, None
     for bar in bars:
@@ -34,24 +37,25 @@ def interval_plot(bars: Sequence[Bar], finding: str, unit: str, line: float = 0.
             group = bar.group
             y += HEADING
             parts.append(f'<text class="group" x="0" y="{y - 8}">{escape(group)}</text>')
-        parts.append(_row(bar, scale, y, unit, digits))
+        x = f"{scale(line):.1f}"
+        parts.append(f'<line class="zero" x1="{x}" x2="{x}" y1="{y}" y2="{y + ROW}"/>')
+        parts.append(_row(bar, scale, y, unit, form))
         y += ROW
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{y + 4}" y2="{y + 4}"/>')
-    parts.append(f'<line class="zero" x1="{scale(line):.1f}" x2="{scale(line):.1f}" y1="{HEADING}" y2="{y + 8}"/>')
     for tick in ticks:
-        parts.append(f'<text class="tick" x="{scale(tick):.1f}" y="{y + 20}">{tick:g}</text>')
-    parts.append(f'<text class="unit" x="{WIDTH}" y="{y + 20}">{escape(unit)}</text>')
-    words = f"{finding} {'; '.join(_said(bar, unit, digits) for bar in bars)}."
+        parts.append(f'<text class="tick" x="{scale(tick):.1f}" y="{y + 20}">{in_digits(tick, "g")}</text>')
+    parts.append(f'<text class="unit" x="{RIGHT}" y="{y + 36}">{escape(unit)}</text>')
+    words = f"{finding} {'; '.join(_said(bar, unit, form) for bar in bars)}."
     return Markup(
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {y + 26}" role="img" aria-label="{escape(words)}">'
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {y + 42}" role="img" aria-label="{escape(words)}">'
         f"<title>{escape(finding)}</title>{''.join(parts)}</svg>"
     )
 
 
-def _row(bar: Bar, scale: Callable[[float], float], y: float, unit: str, digits: int) -> str:
+def _row(bar: Bar, scale: Callable[[float], float], y: float, unit: str, form: str) -> str:
     middle, x = y + ROW / 2, scale(bar.mean)
     label = f'<text class="label" x="0" y="{middle + 4:g}">{escape(bar.label)}</text>'
-    number = f'<text class="number" x="{WIDTH}" y="{middle + 4:g}">{signed(bar.mean, digits)}</text>'
+    number = f'<text class="number" x="{WIDTH}" y="{middle + 4:g}">{in_digits(bar.mean, form)}</text>'
     whisker = ""
     if math.isfinite(bar.low):
         low, high = scale(bar.low), scale(bar.high)
@@ -61,11 +65,11 @@ def _row(bar: Bar, scale: Callable[[float], float], y: float, unit: str, digits:
     else:
         mark = f'<circle cx="{x:.1f}" cy="{middle:g}" r="4"/>'
     kind = bar.mark if bar.mark in MARKS else "neither"
-    return f'<g class="{kind}"><title>{escape(_said(bar, unit, digits))}</title>{label}{whisker}{mark}{number}</g>'
+    return f'<g class="{kind}"><title>{escape(_said(bar, unit, form))}</title>{label}{whisker}{mark}{number}</g>'
 
 
 def _scale(bars: Sequence[Bar], line: float) -> tuple[Callable[[float], float], list[float]]:
-    """From a value to its place, and the ticks: the line and a round number to each side that has room for it."""
+    """From a value to its place, and the ticks: the line, and round numbers that are not too close to it."""
     ends = [value for bar in bars for value in (bar.mean, bar.low, bar.high) if math.isfinite(value)]
     least, most = min([line, *ends]), max([line, *ends])
     room = 0.04 * (most - least) or 1.0
@@ -74,9 +78,10 @@ def _scale(bars: Sequence[Bar], line: float) -> tuple[Callable[[float], float], 
     def scale(value: float) -> float:
         return LEFT + (RIGHT - LEFT) * (value - least) / (most - least)
 
-    step = round_below(max(line - least, most - line))
-    ticks = [tick for tick in (line - step, line, line + step) if least <= tick <= most]
-    return scale, ticks
+    step = round_below((most - least) / 2)
+    rounded = [step * k for k in range(math.ceil(least / step), math.floor(most / step) + 1)]
+    apart = 0.15 * (most - least)  # room for the text of two ticks
+    return scale, [line, *(tick for tick in rounded if abs(tick - line) > apart)]
 
 
 def round_below(value: float) -> float:
@@ -85,14 +90,14 @@ def round_below(value: float) -> float:
     return max(times * power for times in (1, 2, 5) if times * power <= value * (1 + 1e-9))
 
 
-def signed(value: float, digits: int) -> str:
-    """`+3.1`, `−3.1` with a true minus sign, `0.0` without a sign."""
-    text = f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
-    return text if float(f"{value:.{digits}f}") else text[1:]
+def in_digits(value: float, form: str) -> str:
+    """`value` in this format, with a true minus sign, and a zero without a sign."""
+    text = f"{value:{form}}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
 
 
-def _said(bar: Bar, unit: str, digits: int) -> str:
+def _said(bar: Bar, unit: str, form: str) -> str:
     ends = "no interval"
     if math.isfinite(bar.low):
-        ends = f"interval {signed(bar.low, digits)} to {signed(bar.high, digits)}"
-    return f"{bar.group}{', ' * bool(bar.label)}{bar.label}: {signed(bar.mean, digits)} {unit}, {ends}"
+        ends = f"interval {in_digits(bar.low, form)} to {in_digits(bar.high, form)}"
+    return f"{bar.group}{', ' * bool(bar.label)}{bar.label}: {in_digits(bar.mean, form)} {unit}, {ends}"

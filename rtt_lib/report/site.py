@@ -81,7 +81,7 @@ def build_site(results_dir: str | Path) -> Path:
     claims, advice = by_name.get("claims"), by_name.get("recommendation")
     front = {"front": front_page(results / "tables", {page.stem[:2]: page_parts(page) for page in pages})}
     front |= {"counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
-    front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
+    front["recommendation"] = SENTENCE_END.split(advice.rows[0][0])[0] if advice and advice.rows else ""
     front["script"] = None
     if (found := site_script(results)) is not None:
         front["script"], front["script_hash"] = Markup(found[0]), found[1]
