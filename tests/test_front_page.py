@@ -106,7 +106,7 @@ def test_measures_with_other_units_are_drawn_apart(tmp_path):
     entropy = compared("C7", ("RTT-CSR", "U", 0.5, "shown"), measure="final entropy")
     written(tmp_path, pd.concat([steps, entropy]), claim="C7")
     (card,) = front_page(tmp_path / "tables", {}).cards
-    assert len(card.plots) == 2 and ">steps<" in card.plots[0] and ">nats per token<" in card.plots[1]
+    assert len(card.plots) == 2 and "half way, steps<" in card.plots[0] and "entropy, nats" in card.plots[1]
     assert card.sentence.startswith(
         "2 of 2 comparisons show that RTT-CSR is faster or has lower entropy (L and U), none"
     )

@@ -159,6 +159,10 @@ def test_the_static_check_sees_a_style_sheet_that_loads(results):
 
 # --- a real browser ------------------------------------------------------------------------------------------------
 
+# In a frame as wide as a phone (a headless window is 500 px at least): how far the page reaches beyond it.
+REACH = "onload = () => parent.postMessage(document.documentElement.scrollWidth - innerWidth, '*')"
+FRAME = """<iframe src="{name}" style="width:390px;height:800px;border:0"></iframe>
+<script>onmessage = (event) => document.body.append(`beyond ${{event.data}}|`)</script>"""
 # Writes before each image whether it was drawn.
 PROBE = "onload = () => { for (const i of document.images) i.before((i.naturalWidth > 99 ? 'seen' : 'LOST') + '|') }"
 
@@ -183,3 +187,28 @@ def test_the_browser_check_would_see_a_console_error(results, tmp_path):
     index.write_text(index.read_text().replace("</main>", "<script>undefined_function()</script></main>"))
     _, log = load(index, tmp_path / "chromium")
     assert "CONSOLE" in log
+
+
+def beyond(page: Path, profile: Path) -> int:
+    """By how many px a page of the site is wider than a phone."""
+    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text())
+    page.with_name("probed.html").write_text(text.replace("</body>", f"<script>{REACH}</script></body>"))
+    frame = page.with_name("frame.html")
+    frame.write_text(FRAME.format(name="probed.html"))
+    document, log = load(frame, profile)
+    found = re.search(r"beyond (-?\d+)\|", document)
+    assert found, log
+    return int(found.group(1))
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium on PATH: the width was NOT measured in a browser here")
+def test_in_a_browser_the_pages_fit_a_phone(results, tmp_path):
+    wide = (
+        "| a | b |\n|---|---|\n| " + "word" * 40 + " | $A_{i,t} = \\alpha A_i + \\beta A_t$, the same for all tokens |"
+    )
+    _notebook(results / "notebooks" / "01_advantage.ipynb", f"{PROSE}\n\n{wide}", [])
+    index = build_site(results)
+    for page in (index, results / "site" / "01_advantage.html"):
+        assert beyond(page, tmp_path / "chromium") <= 0, page.name
+    index.write_text(index.read_text().replace("</main>", '<div style="width:600px">wide</div></main>'))
+    assert beyond(index, tmp_path / "chromium") > 200

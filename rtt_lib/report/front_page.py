@@ -157,7 +157,7 @@ def _plot(rows: pd.DataFrame, finding: str, group: Callable[[dict], str], label:
         Bar(group(row), label(row), *(factor * row[name] for name in ("mean", "low", "high")), row["finding"])
         for row in rows.to_dict("records")
     ]
-    return interval_plot(bars, finding, unit if unit != "points" else f"{measure}, points", factor * line, form)
+    return interval_plot(bars, finding, f"{measure}, {unit}", factor * line, form)
 
 
 def places(where: str, parts: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
