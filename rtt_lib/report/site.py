@@ -1,4 +1,4 @@
-"""The site of a run: claims first, then every notebook, figure and table, the manifest. No network."""
+"""The site of a run: the answer and the claims first, then notebooks, figures, tables, manifest. No network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from rtt_lib.files import read_json, write_text
 from rtt_lib.report.credit_lab import site_script
+from rtt_lib.report.front_page import front_page
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
@@ -27,6 +28,8 @@ VERDICT_CLASSES = {
     "does not replicate": "bad",
     "cannot be tested at this size": "untested",
 }
+# A blank after a full stop, but not after one that belongs to an abbreviation: `(Eq. 1)`.
+SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\bEq\.)(?<!\bEqs\.)(?<!\bFig\.)(?<!\bApp\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+")
 # What a reader should see first, of those a run has: notebook 06's.
 FIRST_FIGURES = {
     "core_learning_curves": "Plain RL and RTT in training, on the same prompts and seeds",
@@ -76,9 +79,9 @@ def build_site(results_dir: str | Path) -> Path:
     _remove_stale(site, {page.stem for page in pages} | {"figures", "tables", "manifest"})
     by_name = {table.name: table for table in tables}
     claims, advice = by_name.get("claims"), by_name.get("recommendation")
-    front = {"claims": claims, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
-    front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
-    front["answer"] = first_reason(claims)
+    front = {"front": front_page(results / "tables", {page.stem[:2]: page_parts(page) for page in pages})}
+    front |= {"counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
+    front["recommendation"] = SENTENCE_END.split(advice.rows[0][0])[0] if advice and advice.rows else ""
     front["script"] = None
     if (found := site_script(results)) is not None:
         front["script"], front["script_hash"] = Markup(found[0]), found[1]
@@ -115,11 +118,6 @@ def count_verdicts(claims: Table | None) -> dict[str, int]:
     """How many claims have each verdict, in the order of VERDICT_CLASSES."""
     said = [text for row in claims.rows for text in row if text in VERDICT_CLASSES] if claims else []
     return {verdict: said.count(verdict) for verdict in VERDICT_CLASSES if verdict in said}
-
-
-def first_reason(claims: Table | None) -> str:
-    """What the first claim's verdict rests on: `shown in 2 of 10 comparisons, the opposite in 5.`"""
-    return dict(zip(claims.header, claims.rows[0], strict=True)).get("reason", "") if claims and claims.rows else ""
 
 
 def read_table(path: Path) -> Table:
@@ -160,6 +158,11 @@ def notebook_page(path: Path) -> Page:
     return Page(path.stem, title, opening, Markup(body))
 
 
+def page_parts(page: Page) -> dict[str, str]:
+    """The page's `stem`, and the place of each numbered part: `3` is `part-3`."""
+    return {"stem": page.stem} | {n: f"part-{n}" for n in re.findall(r'<h2 id="part-(\d+)"', page.body)}
+
+
 def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
     """The first heading, without the notebook's number, and the first two sentences below it without TeX commands."""
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -167,7 +170,7 @@ def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
     if not heading:
         return stem.split("_", 1)[1].replace("_", " ").capitalize(), ""
     paragraph = text[heading.end() :].strip().split("\n\n")[0]
-    sentences = [s for s in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())) if "\\" not in s]
+    sentences = [s for s in SENTENCE_END.split(" ".join(paragraph.split())) if "\\" not in s]
     return _plain_text(heading.group(1)), _plain_text(" ".join(sentences[:2]))
 
 
@@ -199,6 +202,12 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
 
         def latex_environment(self, name: str, body: str) -> str:
             return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+        def heading(self, text: str, level: int, **attributes: Any) -> str:
+            """A numbered part (`## 3. After training`) gets a name, so that the first page can lead there."""
+            made = super().heading(text, level, **attributes)
+            part = re.match(r"(\d+)\. ", text)
+            return made.replace("<h2>", f'<h2 id="part-{part[1]}">', 1) if part else made
 
         def link(self, text: str, url: str, title: str | None = None) -> str:
             if re.match(r"https?://|#", url):
