@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -299,15 +299,3 @@ def _label_sparsity(figure: Figure, axis: Axes, table: pd.DataFrame, group_size:
         ylim=(-3, 103),
     )
     return figure
-
-
-def problems_sentences(table: pd.DataFrame, group_size: int) -> list[str]:
-    """What the table says, per world, in a sentence computed from it."""
-    say: Callable[[float], str] = "{:.0%}".format
-    return [
-        f"World {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
-        f"{say(row['silent groups, AON'])} of the groups of {group_size} without a signal (CSR "
-        f"{say(row['silent groups, CSR'])}); of the pairs that CSR scores alike {say(row['of these, other criteria'])} "
-        f"satisfy different criteria, {say(row['of these, disjoint'])} have none in common."
-        for row in table.to_dict("records")
-    ]
