@@ -1,5 +1,6 @@
 """Notebook 06's views of one group of rollouts, by hand and on a real tiny policy."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from rtt_lib.profile import RL
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import Oracle, Uniform
 from rtt_lib.report import rtt_grpo as credit_view
+from rtt_lib.report.theme import rgb_of
 from rtt_lib.schema import Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import Verifier
@@ -96,7 +98,8 @@ class TestCredit:
     def test_html_is_escaped_and_signed(self):
         html = credit_view.advantage_html(group_of(Oracle()), [0], "<script>")
         assert "<script>" not in html and "p &lt;b&gt;" in html and "&lt;end&gt;" in html
-        assert credit_view.UP in html and "+" in html
+        (raised,) = re.findall(r'background: (#\w{6})">bako<small>\+', html)
+        assert rgb_of(raised)[2] > rgb_of(raised)[0], "blue, not orange"
         assert "start bako: satisfied" in credit_view.relevance_html(group_of(Oracle()), 0)
 
 

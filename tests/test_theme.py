@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import pytest
 
-from rtt_lib.report.theme import ARM_COLORS, VARIANT_COLORS, arm_color, save_figure
+from rtt_lib.report.theme import (
+    ARM_COLORS,
+    DOWN,
+    ENOUGH_CONTRAST,
+    UP,
+    VARIANT_COLORS,
+    arm_color,
+    contrast,
+    credit_colors,
+    ink_on,
+    readable,
+    rgb_of,
+    save_figure,
+    shade,
+)
 
 
 def test_saved_figures_do_not_depend_on_when_they_were_saved(tmp_path):
@@ -27,3 +42,26 @@ def test_arms_and_variants_keep_their_colours():
     colors = [*ARM_COLORS.values(), *VARIANT_COLORS.values()]
     assert len(set(colors)) == len(colors)
     assert arm_color("something else") == arm_color("something else") not in colors
+
+
+def test_contrast_as_wcag_has_it():
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast(rgb_of("#777777"), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)
+    assert contrast((7, 8, 9), (7, 8, 9)) == 1
+
+
+def test_credit_is_blue_where_raised_white_at_zero_vermilion_where_lowered():
+    assert (shade(2, 2), shade(0, 2), shade(-2, 2)) == (UP, (255, 255, 255), DOWN)
+    assert shade(1, 2) == (128, 184, 216) and shade(5, 2) == UP
+    for value in (-1, -0.5, 0.25, 1):
+        drawn = credit_colors()((value + 1) / 2)[:3]
+        assert [255 * channel for channel in drawn] == pytest.approx(shade(value), abs=2)
+
+
+def test_every_label_can_be_read():
+    white = (255, 255, 255)
+    for n in range(-100, 101):
+        assert contrast(shade(n / 100), rgb_of(ink_on(shade(n / 100)))) >= ENOUGH_CONTRAST
+    for color in (*ARM_COLORS.values(), *VARIANT_COLORS.values()):
+        assert contrast(rgb_of(readable(color)), white) >= ENOUGH_CONTRAST
+    assert readable("#0072B2") == "#0072b2", "what can be read already stays as it is"

@@ -27,6 +27,7 @@ from rtt_lib.profile import RL
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.relevance.spans import token_offsets
+from rtt_lib.report.theme import hex_of, shade
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.batch import Verifier
@@ -34,13 +35,12 @@ from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import aon, csr
 
 END = "<end>"
-UP, DOWN = "0, 114, 178", "213, 94, 0"  # blue and vermilion, told apart by colour-blind readers
 
 STYLE = """<style>
 .rtt-credit { font: 14px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; padding: .5rem; }
 .rtt-credit p { margin: .7rem 0 .2rem; } .rtt-credit .note { font-size: 12px; color: #555; }
 .rtt-credit .token { display: inline-block; text-align: center; padding: .1em .35em; margin: 1px; border-radius: 3px; }
-.rtt-credit .token small { display: block; font-size: 10px; color: #333; font-variant-numeric: tabular-nums; }
+.rtt-credit .token small { display: block; font-size: 10px; color: #000; font-variant-numeric: tabular-nums; }
 </style>"""
 
 
@@ -280,9 +280,9 @@ def advantage_html(group: Group, responses: Sequence[int], title: str) -> str:
 def _tokens(tokens: Sequence[str], values: Tensor, largest: float, number: str) -> str:
     spans = []
     for token, value in zip(tokens, values.tolist(), strict=False):
-        color = UP if value > 0 else DOWN
-        shade = f"background: rgba({color}, {0.75 * min(1.0, abs(value) / largest):.3f})"
-        spans.append(f'<span class="token" style="{shade}">{escape(token)}<small>{number.format(value)}</small></span>')
+        color = hex_of(shade(0.75 * value, largest))  # lighter than in figures: the letters stay black
+        number_below = f"<small>{number.format(value)}</small>"
+        spans.append(f'<span class="token" style="background: {color}">{escape(token)}{number_below}</span>')
     return f"<div>{''.join(spans)}</div>"
 
 
