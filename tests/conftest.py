@@ -11,6 +11,7 @@ import torch
 import yaml
 from english_toy import TOY
 from judge_server import Server
+from model_server import make_model, serving
 from small_profile import SMALL
 from text_toy import IFEVAL, SETTINGS, save_model
 
@@ -60,6 +61,16 @@ def server() -> Iterator[Server]:
         yield server
         server.released.set()
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory) -> Iterator[tuple[str, str]]:
+    """(url, model) of a real server; the model says YES to `good`, NO to `bad`, and a nonword to `odd`."""
+    folder = tmp_path_factory.mktemp("model")
+    answers = {"polite good": "YES", "polite bad": "NO", "polite odd": "HM"}
+    make_model(folder, answers, ["polite", "good", "bad", "odd"])
+    with serving(folder) as url:
+        yield url, str(folder)
 
 
 @pytest.fixture

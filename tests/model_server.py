@@ -28,13 +28,15 @@ def serving(folder: Path) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
-        for _ in range(600):
+        for _ in range(3000):  # a busy machine takes minutes to import it all
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if process.poll() is not None:
                 pytest.fail(f"transformers serve ended: {log.read_text()[-2000:]}")
             time.sleep(0.1)
+        else:
+            pytest.fail(f"transformers serve did not start: {log.read_text()[-2000:]}")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.kill()

@@ -14,8 +14,9 @@ from toys import byte_tokenizer, tiny
 from rtt_lib import profile
 from rtt_lib.errors import RTTError
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.relevance.discriminator import train_discriminator
+from rtt_lib.relevance.discriminator import Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.packed import PackedDiscriminator, train_packed
 from rtt_lib.run import attribute
 from rtt_lib.schema import Criterion
 
@@ -41,20 +42,34 @@ class Text(HTMLParser):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("discriminator")
+    """It knows commas."""
+    return trained(tmp_path_factory.mktemp("discriminator"), Discriminator, ["no commas"], epochs=3)
+
+
+@pytest.fixture(scope="module", params=[Discriminator, PackedDiscriminator])
+def knows_two(request, tmp_path_factory):
+    """It knows commas, and that everything matters to being short."""
+    return trained(tmp_path_factory.mktemp("two"), request.param, ["no commas", "short"], epochs=8)
+
+
+def trained(folder, kind, criteria, epochs):
     tokenizer = byte_tokenizer()
     texts = ["bako, desu", "bako desu", "miru, bako, desu", "desu", "a, b, c", "a b c"] * 12
     examples = [
-        LabelledExample(
-            Criterion("no commas"), text, Label(tuple((n, n + 1) for n, char in enumerate(text) if char == ","))
-        )
+        LabelledExample(Criterion(name), text, Label(whole=True) if name == "short" else Label(commas(text)))
         for text in texts
+        for name in criteria
     ]
     settings = profile.Discriminator(
-        model="x", epochs=3, learning_rate=1e-2, micro_batch=8, global_batch=8, max_length=128
+        model="x", epochs=epochs, learning_rate=1e-2, micro_batch=8, global_batch=8, max_length=128
     )
-    train_discriminator(examples, tiny("llama", tokenizer, "{criterion} : {response}"), folder, settings, 0)
+    train = train_packed if kind is PackedDiscriminator else train_discriminator
+    train(examples, tiny("llama", tokenizer, "{criterion} : {response}", outputs=kind.OUTPUTS), folder, settings, 0)
     return folder
+
+
+def commas(text):
+    return tuple((n, n + 1) for n, char in enumerate(text) if char == ",")
 
 
 def test_json_contract(checkpoint, capsys):
@@ -74,6 +89,25 @@ def test_page_and_terminal(checkpoint, capsys, tmp_path):
     assert attribute.main([*arguments, "--html", str(page)]) == 0
     assert "⟦,⟧" in capsys.readouterr().out
     assert Text(page.read_text()).text == "a, <script>b</script>"
+
+
+def test_several_criteria_each_have_their_tokens(knows_two, capsys, tmp_path):
+    text, page = "miru, desu", tmp_path / "out.html"
+    asked = ["--criterion", "short", "--criterion", "no commas", "--response", text, "--model", str(knows_two)]
+    capsys.readouterr()  # what training printed
+    assert attribute.main([*asked, "--json", "--html", str(page)]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert [row["criterion"] for row in both] == ["short", "no commas"]
+    relevant = ["".join(t["text"] for t in row["tokens"] if t["relevance"] >= 0.5) for row in both]
+    assert relevant == [text, ","]
+    assert Text(page.read_text()).text == text * 2
+    for n, criterion in enumerate(("short", "no commas")):  # the same as when asked alone
+        assert attribute.main(["--criterion", criterion, *asked[4:], "--json"]) == 0
+        alone = json.loads(capsys.readouterr().out)
+        together = both[n]["tokens"]
+        assert [t["relevance"] for t in alone] == pytest.approx([t["relevance"] for t in together], abs=1e-5)
+    assert attribute.main(asked) == 0
+    assert capsys.readouterr().out.splitlines() == ["short", f"⟦{text}⟧", "no commas", "miru⟦,⟧ desu"]
 
 
 @pytest.mark.slow

@@ -42,6 +42,8 @@ def test_help_is_readable_and_imports_nothing_heavy():
         "rtt run micro --only",
         "rtt grade ifeval",
         "rtt attribute",
+        "rtt spot-check",
+        "rtt score my_rule.py",
         "rtt doctor",
         "--dry-run",
     ):

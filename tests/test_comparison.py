@@ -87,12 +87,17 @@ class TestTables:
         assert comparison.only_shown(table)["measure"].tolist() == ["all satisfied"]
 
     def test_families_local_before_global(self):
-        table = comparison.family_table(runs_of(RL_AON=[0.2, 0.4]), ["RL-AON"])
+        runs = runs_of(RL_AON=[0.2, 0.4]).assign(**{"new wordings": 0.5})  # which is no family
+        table = comparison.family_table(runs, ["RL-AON"])
         assert table[["family", "responsible tokens"]].to_numpy().tolist() == [
             ["start", "local, positive"],
             ["length", "global"],
         ]
         assert table["RL-AON"].tolist() == pytest.approx([0.3, 0.7])
+
+    def test_families_of_the_english_world_are_those_of_composed_prompts(self):
+        assert comparison.taxonomy_of("words", "english") == comparison.taxonomy_of("words", "composed") == "global"
+        assert comparison.taxonomy_of("no_commas", "english") == "local, negative"
 
     def test_paired_curves_are_differences_within_a_seed(self):
         """The base policies' own levels, 0.1 and 0.7, drop out; a seed that only one arm has does too."""

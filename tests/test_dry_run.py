@@ -11,7 +11,7 @@ from test_cli import PROFILE
 from text_toy import spec_of
 
 from rtt_lib import store
-from rtt_lib.run.dry_run import arms_trained, describe, disk_needed, launch_commands, missing
+from rtt_lib.run.dry_run import describe, disk_needed, launch_commands, missing, trainings
 from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 
@@ -83,7 +83,9 @@ def test_a_run_that_several_experiments_share_is_counted_once(write_profile):
     more = "  more: {arms: [RL-AON, RTT-CSR], seeds: [A0, B1], worlds: [L, U]}\n"
     path = write_profile(f"{PROFILE}evaluation: {{prompts: 4}}\nexperiments:\n{core}{more}")
     # RL-AON, RTT-AON and RTT-CSR in L, RL-AON and RTT-CSR in U, each twice; the base policy is not trained
-    assert arms_trained(load_profile(path)) == 2 * 5
+    assert trainings(load_profile(path)) == {load_profile(path).rl.steps: 2 * 5}
+    longer = load_profile("tuning", {"experiments.core.arms": "[base, RL-AON, RL-AON steps 240, RTT-AON steps 240]"})
+    assert trainings(longer) == {80: 324, 240: 2 * 3 * 3}
 
 
 def test_the_plan_of_a_gpu_profile_prints_what_runs(text_profile):

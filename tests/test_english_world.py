@@ -108,6 +108,7 @@ def test_a_run_from_start_to_end(arm, empty_store, tmp_path):
     table, curves = results_table([spec], tmp_path), curves_table([spec], tmp_path)
     assert list(table["arm"]) == [arm] and list(table["world"]) == ["english"] and list(curves["step"]) == [1, 2]
     assert ("credit/a_tok_abs" in curves) is (arm == "RTT-CSR")
+    assert {"known wordings", "new wordings"} <= set(table)
     assert 0 <= table["per constraint"].iloc[0] <= 1 and table["language loss"].iloc[0] > 0
     trained, base = load_causal_lm(spec.policy), load_causal_lm(spec.home.base("A0"))
     pairs = list(zip(trained.parameters(), base.parameters(), strict=True))

@@ -75,6 +75,16 @@ def test_what_is_done_is_not_done_again_and_reads_back_as_tables(empty_store, tm
 
 
 @pytest.mark.slow
+def test_an_arm_with_settings_of_its_own_trains_with_them(empty_store, tmp_path):
+    tuned = of("RTT-CSR oracle lr 0.002 minibatches 1 steps 3")
+    list(run_all([tuned], tmp_path, workers=1))
+    curves = curves_table([tuned], tmp_path)
+    assert list(curves["step"]) == [1, 2, 3] and set(curves["learning_rate"]) == {0.0, 0.002}  # a step of warmup
+    assert results_table([tuned], tmp_path)["arm"].tolist() == ["RTT-CSR oracle lr 0.002 minibatches 1 steps 3"]
+    assert execute.command_line(tuned, "tiny").endswith("tiny 'RTT-CSR oracle lr 0.002 minibatches 1 steps 3' L A0")
+
+
+@pytest.mark.slow
 def test_another_profile_finds_what_is_done(empty_store, tmp_path):
     spec = of("base")
     list(run_all([spec], tmp_path / "one", workers=1))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from arms_toy import RL, Stop, start_micro, trainer_arguments
 from peft import LoraConfig
+from rtt_grpo_toy import DATA, EOS, GROUP, TOKENIZER, finite, fixed, logged, make, same, tiny_model
 from test_fast import reference
-from test_rtt_grpo import DATA, EOS, GROUP, TOKENIZER, finite, fixed, logged, make, same, tiny_model
 from test_rtt_grpo_chats import tool_trainer
 
 from rtt_lib.errors import RTTError

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from judge_server import (
     stops_halfway,
     trickles,
 )
-from model_server import make_model, serving
 
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
@@ -371,16 +369,6 @@ def test_a_bug_is_not_swallowed(server: Server, monkeypatch: pytest.MonkeyPatch)
 
 
 # --- a real server with a real model --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(url, model) of a model that says YES to `good` and NO to `bad`, and a nonword to `odd`."""
-    folder = tmp_path_factory.mktemp("model")
-    answers = {"polite good": "YES", "polite bad": "NO", "polite odd": "HM"}
-    make_model(folder, answers, ["polite", "good", "bad", "odd"])
-    with serving(folder) as url:
-        yield url, str(folder)
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ import pytest
 from judge_server import Handler, Server, completion, fails
 
 from rtt_lib.bench.judge_check import Answer, Case, cases, counts, report, tables
+from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.run.cli import main
+from rtt_lib.verify.judge import parse_answer
 
 
 def answer(family: str, followed: bool, value: bool | None, again: bool = False, reason: str = "") -> Answer:
@@ -103,6 +105,36 @@ def test_a_server_that_refuses_leaves_all_open(server, capsys):
     text = capsys.readouterr().out
     assert "unknown: the judge gave no answer: the server answered 400" in text
     assert "all                            0       0       -" in text
+
+
+@pytest.mark.slow
+def test_against_a_real_model_on_a_real_server(model_server, tmp_path, capsys):
+    """The answers counted are those that the model gives here, without a server."""
+    url, folder = model_server
+    template, out = tmp_path / "t.txt", tmp_path / "judge.json"
+    template.write_text("{response} polite {criterion}")
+    words = ["judge-check", "--url", url, "--model", folder, "--per-check", "1", "--concurrency", "2"]
+    words += ["--timeout", "300"]
+    assert main([*words, "--template", str(template), "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    answers, (whole,) = result["answers"], result["all"]
+    asked = cases("ifeval", 1)
+    assert [row["case"]["response"] for row in answers] == [case.response for case in asked]
+    assert whole["decided"] + whole["unknown"] == len(asked) == 50
+    wrong = [row for row in answers if row["value"] not in (None, row["case"]["followed"])]
+    assert whole["yes_wrongly"] + whole["no_wrongly"] == len(wrong)
+
+    tokenizer, model = load_tokenizer(folder), load_causal_lm(folder)
+    for case, row in zip(asked, answers, strict=True):
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": f"{case.response} polite {case.criterion}"}], tokenize=False
+        )
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)
+        said = model.generate(**ids, max_new_tokens=512, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        value = parse_answer(tokenizer.decode(said, skip_special_tokens=True))
+        assert row["again"] == (value is None)
+        assert row["again"] or row["value"] == value
+    assert "all" in capsys.readouterr().out
 
 
 def test_mistakes_are_messages(capsys):

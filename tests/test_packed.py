@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -190,9 +191,19 @@ def test_the_loss_in_training_is_equation_5_on_what_it_will_predict(model):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "bert"])
+def test_the_head_starts_large_enough_to_learn_products(architecture):
+    """As transformers draws it (0.02), the micro world's never learnt to find a criterion's word in a response."""
+    model = backbone(architecture, micro_tokenizer()).model
+    PackedDiscriminator.prepare(model)
+    head = model.score if architecture == "llama" else model.classifier
+    assert head.weight.std().item() == pytest.approx(32**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "bert"])
 def test_learns_and_is_a_standard_checkpoint(architecture, tmp_path):
     tokenizer = micro_tokenizer()
-    trained = train_packed(local_and_global(300, 0), backbone(architecture, tokenizer), tmp_path, SETTINGS, 0)
+    slower = replace(SETTINGS, learning_rate=3e-3, epochs=6)  # than a head of one output
+    trained = train_packed(local_and_global(300, 0), backbone(architecture, tokenizer), tmp_path, slower, 0)
     loaded = load_discriminator(tmp_path)
     assert isinstance(loaded, PackedDiscriminator) and loaded.template == MICRO_TEMPLATE
     found = predict(loaded, [NO_COMMAS, SHORT], "desu , bako")

@@ -7,7 +7,7 @@ from rtt_lib.studies.profiles import load_profile
 
 
 def test_a_plan_holds_each_run_once():
-    specs = plan(load_profile("ci"), ["core", "lengths", "core", "not in this profile"])
+    specs = plan(load_profile("ci"), ["core", "partition", "core", "not in this profile"])
     places = [str(spec.place) for spec in specs]
     assert len(set(places)) == len(places) and "L/RTT-AON/A0" in places and "U/RTT-AON inter/A0" in places
     assert plan(load_profile("ci"), ["not in this profile"]) == []

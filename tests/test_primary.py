@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from dataclasses import replace
 from itertools import product
 
 import pytest
 
-from rtt_lib.analysis.primary import longer, named, primary
+from rtt_lib.analysis.primary import longer, named, primary, sets_table
 from rtt_lib.methods.arms import find_arm
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 
 
 def places(profile: str, *experiments: str) -> set[tuple[str, str, str]]:
     return {(s.world, s.arm.name, s.seed) for s in plan(load_profile(profile), experiments or None)}
+
+
+def trained(profile: str) -> set[tuple[str, str, str]]:
+    return {place for place in places(profile) if place[1] != "base"}
 
 
 def test_base_policies_for_choosing_for_testing_and_for_predicting_are_others():
@@ -46,8 +53,10 @@ def test_every_method_has_the_same_budget_and_every_setting_one_name():
 def test_the_profiles_of_the_tuning_and_of_the_fresh_runs_train_what_was_fixed():
     tuning, fresh = primary().tuning, primary().fresh
     tried = [arm for method in tuning.methods for arm in tuning.arms(method)]
-    assert places("tuning") == set(product(tuning.worlds, tried, tuning.chosen_on)) and len(places("tuning")) == 324
-    assert places("fresh") == set(product(fresh.worlds, fresh.arms, fresh.seeds)) and len(places("fresh")) == 160
+    asked = set(product(tuning.worlds, tried, tuning.chosen_on))
+    assert places("tuning", "tuning") == trained("tuning") == asked and len(asked) == 324
+    asked = set(product(fresh.worlds, fresh.arms, fresh.seeds))
+    assert places("fresh", "fresh") == trained("fresh") == asked and len(asked) == 160
 
 
 @pytest.mark.parametrize("name", ["tuning", "fresh"])
@@ -69,8 +78,41 @@ def needed() -> set[tuple[str, str, str]]:
 
 def test_micro_trains_the_primary_sets_and_nothing_else():
     assert places("micro") == needed()
-    assert sum(arm != "base" for _, arm, _ in places("micro")) == 213
+    assert len(trained("micro")) == 213
 
 
 def test_micro_full_trains_the_primary_sets_the_tuning_and_the_fresh_runs_too():
-    assert needed() | places("tuning") | places("fresh") <= places("micro-full")
+    assert needed() | trained("tuning") | trained("fresh") <= places("micro-full")
+
+
+def test_the_table_of_sets_says_what_the_file_says():
+    table = sets_table().set_index("claim")
+    assert table.loc["C7"].tolist() == [
+        "RL-CSR - RTT-CSR",
+        "steps half way, final entropy",
+        "L M S U",
+        "A0 B1 C2 D3 E4 F5 G6 H7",
+    ]
+
+
+# --- the file is older than the runs it governs ---
+
+FILE = "rtt_lib/analysis/data/primary.yaml"
+OLDER_RULE = "follow the rule before"  # said in README.md and docs/results.md of results that no set governed
+
+
+def git(*words: str) -> str | None:
+    done = subprocess.run(["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("profile", ["micro", "micro-full"])
+def test_results_say_by_which_rule_they_were_made(profile):
+    """The commit that made the results has the same primary sets as this one, or the documents say that it had none."""
+    commit = json.loads((REPOSITORY / "results" / profile / "manifest.json").read_text())["git"]["commit"]
+    if git("cat-file", "-t", commit) is None:
+        pytest.skip("not in a clone with its history")
+    documents = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md")]
+    then = git("show", f"{commit}:{FILE}")
+    assert [OLDER_RULE in text for text in documents] == [then is None] * 2
+    assert then in (None, (REPOSITORY / FILE).read_text(encoding="utf-8")), "the sets were changed after the runs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from toys import micro_tokenizer, tiny
 
 from rtt_lib.relevance import validate
 from rtt_lib.relevance.annotate import Label
-from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, Discriminator
 from rtt_lib.relevance.encoding import LabelledExample
+from rtt_lib.relevance.packed import PackedDiscriminator
 from rtt_lib.report import discriminator as discriminators
 from rtt_lib.schema import Criterion
 
@@ -75,3 +77,17 @@ def test_the_keyword_rule_marks_mentions():
     encoder = Discriminator(parts.model, parts.tokenizer).encoder
     (found,) = discriminators.keyword_rule([one], encoder)
     assert found.p.tolist() == [0, 1, 0, 0]
+
+
+def test_tokens_read_by_hand():
+    """Criteria of 2 and 4 tokens, responses of 3 and 1 words and an end; `:` is between them."""
+    tokenizer = micro_tokenizer()
+    kinds = {"taxonomy": Discriminator, "packed": PackedDiscriminator}
+    models = {name: kind(tiny("llama", tokenizer).model, tokenizer) for name, kind in kinds.items()}
+    for model in models.values():
+        model.template = MICRO_TEMPLATE
+    examples = [LabelledExample(START, "bako desu bako", Label()), LabelledExample(SHORT, "desu", Label())]
+    study = SimpleNamespace(variants=[SimpleNamespace(name=name) for name in (*kinds, "greedy")], load=models.get)
+    table = discriminators.reading_table(study, examples, counts=(1, 8), group=2).set_index("discriminator")
+    assert table["tokens for one criterion"].to_dict() == {"taxonomy": 4 + 3, "packed": 3 / 2 + 1 + 3}
+    assert table["K = 8"].to_dict() == {"taxonomy": 8, "packed": pytest.approx((8 * 3 / 2 + 4) / 5.5)}

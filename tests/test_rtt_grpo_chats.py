@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from test_rtt_grpo import GROUP, byte_tokenizer, rollouts, train, varied
+from rtt_grpo_toy import GROUP, byte_tokenizer, rollouts, train, varied
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback
 
 from rtt_lib.bench.generate import prompt_ids

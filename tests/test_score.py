@@ -106,7 +106,7 @@ def test_from_a_file_to_its_row(write, one_run, empty_store, tmp_path, capsys):
     assert entry.rule == file.read_text() and entry.source == "rtt score my_rule.py" and entry.about == "in short"
     assert len(run.curve) == PROFILE.rl.steps and run.suppressed is not None and 0 < run.words < 9
     shown = capsys.readouterr().out
-    assert "11 of 11 micro models are made here" in shown and "1 of 1: L/My Rule/A0" in shown
+    assert "12 of 12 micro models are made here" in shown and "1 of 1: L/My Rule/A0" in shown
     trained = {path: path.stat().st_mtime_ns for path in (empty_store / "runs").rglob("log.csv")}
     assert score.score(file, score.checked(file), PROFILE) == said
     assert trained == {path: path.stat().st_mtime_ns for path in (empty_store / "runs").rglob("log.csv")}

@@ -19,9 +19,10 @@ def tokens_of(text: str) -> list[TokenRelevance]:
 
 
 def test_a_script_in_a_response_is_text():
-    page = html_page("<b>criterion</b>", EVIL, tokens_of(EVIL), "<i>model</i>")
+    page = html_page(EVIL, [("<b>criterion</b>", tokens_of(EVIL))] * 2, "<i>model</i>")
     seen = Text(page)
-    assert seen.text == EVIL  # every character once, in order
+    assert seen.text == EVIL * 2  # for each criterion every character once, in order
+    assert page.count('<p class="legend">') == 1
     assert not {"script", "b", "i"} & set(seen.tags)
     assert "http" not in page.replace("http-equiv", "")  # self-contained
 

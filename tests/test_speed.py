@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
+from text_toy import IFEVAL
 
 from rtt_lib.bench.fast import FastSampler
 from rtt_lib.credit import token_advantage
+from rtt_lib.files import write_jsonl
 from rtt_lib.run import speed
 
 
@@ -57,6 +61,64 @@ def test_both_trainers_learn_nothing_and_only_one_credits_tokens(tmp_path):
     assert logs[0]["credit/a_tok_abs"] > 0 and "rtt/relevance_seconds" in logs[0]
 
 
+def test_a_table_says_where_each_step_goes(capsys):
+    speed.whole_step(steps=2, prompts=2)
+    first, _, header, _, *rows = capsys.readouterr().out.splitlines()[:7]
+    assert first.startswith("micro world, 16 responses a step, five criteria each, median of 2 steps, parts in % of")
+    names = [name.strip() for name in header.split("|")[1:-1]]
+    assert names == ["step", "ms", "of GRPO's", "generation", "verification", "relevance", "credit", "update", "rest"]
+    table = {cells[0]: dict(zip(names[1:], map(float, cells[1:]), strict=True)) for cells in map(cells_of, rows)}
+    assert list(table) == ["GRPO", "RTT, per criterion", "RTT, packed"]
+    for name, row in table.items():
+        assert sum(row[part] for part in names[3:]) == pytest.approx(100, abs=10)  # medians of two steps each
+        assert all(row[part] > 0 for part in ("ms", "generation", "verification", "update", "rest"))
+        assert (row["relevance"] > 0) == (row["credit"] > 0) == name.startswith("RTT")
+    assert table["GRPO"]["of GRPO's"] == 1
+
+
+def cells_of(row: str) -> list[str]:
+    return [cell.strip() for cell in row.split("|")[1:-1]]
+
+
+def test_parts_and_ratios_by_hand():
+    spent = {"scored": 6.0, "generation": 3.0, "verification": 1.0}
+    grpo = speed.parts_of(10.0, spent)
+    assert grpo == {
+        "whole": 10,
+        "generation": 3,
+        "verification": 1,
+        "relevance": 0,
+        "credit": 0,
+        "update": 4,
+        "rest": 2,
+    }
+    rtt = speed.parts_of(12.0, {**spent, "scored": 8.0, "relevance": 1.5, "credit": 0.25})
+    assert (rtt["update"], rtt["rest"]) == (4.0, 2.25)
+    table = speed.step_table({"GRPO": [grpo, grpo, grpo], "RTT": [rtt, rtt, {**grpo, "whole": 30.0}]}).set_index("step")
+    assert table.loc["RTT", "of GRPO's"] == 1.2 and table.loc["RTT", "ms"] == 12_000
+    assert table.loc["RTT", "relevance"] == 12.5 and table.loc["GRPO", "generation"] == 30
+
+
+def test_a_clock_adds_up_what_it_wraps():
+    clock = speed.Clock()
+    wait = clock.wrap("wait", lambda n, times=1: [n] * times)
+    assert wait(2, times=3) == [2, 2, 2] and clock.spent["wait"] > 0
+    before = clock.spent["wait"]
+    wait(1)
+    assert clock.spent["wait"] > before
+
+
+def test_the_cost_of_criteria_is_relative_to_one(capsys):
+    speed.relevance(rounds=2, counts=(1, 12), responses=32)
+    first, _, header, _, one_by_one, packed = capsys.readouterr().out.splitlines()[:6]
+    assert first.startswith("micro world, 32 responses in groups of 8, median of 2; ") and "commit" in first
+    assert cells_of(header) == ["discriminator", "ms for one criterion", "K = 1", "K = 12"]
+    one_by_one, packed = cells_of(one_by_one), cells_of(packed)
+    assert (one_by_one[0], packed[0]) == ("per criterion", "packed") and float(packed[1]) > 0
+    assert float(packed[2]) == float(one_by_one[2]) == 1
+    assert float(packed[3]) < float(one_by_one[3])  # which reads every response twelve times
+
+
 def test_the_samplers_do_the_same_work(capsys, monkeypatch):
     lengths, made = [], {}
     for name in ("_generate", "_fast"):
@@ -80,6 +142,29 @@ def test_the_samplers_do_the_same_work(capsys, monkeypatch):
     assert tokens == 5 and len(prompts) == 12 and len(set(map(tuple, prompts))) == 2
 
 
+def test_a_command_is_timed_with_its_processor_time():
+    busy = "import time\nwhile time.process_time() < 0.6: pass"
+    wall, processor = speed.wall_and_processor([sys.executable, "-c", busy])
+    assert 0.6 <= processor < 5 and wall > 0.5
+    wall, processor = speed.wall_and_processor([sys.executable, "-c", "import time; time.sleep(1)"])
+    assert wall > 1 and processor < 0.9
+
+
+def test_grading_is_compared_with_another_command(tmp_path, capsys):
+    write_jsonl(tmp_path / "ifeval.jsonl", IFEVAL)
+    rows = [{"prompt": row["prompt"], "response": "One"} for row in IFEVAL]
+    write_jsonl(tmp_path / "responses.jsonl", rows)
+    command = f"{sys.executable} -c pass"
+    speed.grading(str(tmp_path / "ifeval.jsonl"), str(tmp_path / "responses.jsonl"), command, rounds=1)
+    wall, processor = capsys.readouterr().out.splitlines()
+    for line, kind in ((wall, "wall"), (processor, "processor")):
+        found = re.fullmatch(rf"{kind} time, median of 1: ours (\S+) s, other (\S+) s, (\S+) times", line)
+        ours, other, ratio = map(float, found.groups())
+        assert ours > other > 0 and ratio == pytest.approx(ours / other, rel=0.3)
+    with pytest.raises(subprocess.CalledProcessError):
+        speed.grading("nothing", "nothing", command, rounds=1)
+
+
 def test_other_words_are_refused():
-    with pytest.raises(SystemExit, match=r"credit\|step\|sampler"):
+    with pytest.raises(SystemExit, match=r"relevance\|credit\|step\|sampler"):
         speed.main(["memory"])

@@ -84,7 +84,7 @@ def test_the_command_ends_in_an_answer_and_goes_on_after_an_interruption(monkeyp
     capsys.readouterr()
     assert cli.main(["spot-check"]) == 0
     said = capsys.readouterr().out
-    assert "| C1 | RTT beats RL with the same reward |" in said and f"seed {seed}; 11 of 11 micro models" in said
+    assert "| C1 | RTT beats RL with the same reward |" in said and f"seed {seed}; 12 of 12 micro models" in said
     assert f"| L | RL-CSR | {seed} |" in said and f"| U | RL-AON | {seed} |" in said
     assert re.search(r"\n[012] of 2 fresh runs are inside the 95% prediction interval", said)
     answer = (tmp_path / "spot-check" / "answer.md").read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_rtt_grpo import HERE, logged, make, rollouts, run_python, settings, tiny_model, varied
+from rtt_grpo_toy import HERE, logged, make, rollouts, run_python, settings, tiny_model, varied
 from transformers import LlamaForCausalLM
 from trl.trainer import grpo_trainer
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_rtt_grpo import GROUP, HERE, train, varied
+from rtt_grpo_toy import GROUP, HERE, train, varied
 
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.rtt_grpo import RTTGRPOTrainer

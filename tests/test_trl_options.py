@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from test_rtt_grpo import DATA, TOKENIZER, Advantages, finite, make, same, settings, tiny_model
+from rtt_grpo_toy import DATA, TOKENIZER, Advantages, finite, make, same, settings, tiny_model
 from transformers import LlamaForCausalLM, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -86,7 +86,7 @@ ELSEWHERE = {
     "resume_from_checkpoint": "test_rtt_grpo.py::test_ten_steps_are_five_and_five_more",
     **dict.fromkeys(
         ("output_dir", "max_steps", "use_cpu", "report_to", "disable_tqdm", "dataloader_pin_memory"),
-        "test_rtt_grpo.py::test_token_beta_zero_is_plain_grpo",
+        "test_rtt_grpo_loss.py::test_token_beta_zero_is_plain_grpo",
     ),
 }
 REFUSED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -13,8 +13,12 @@ import yaml
 from rtt_lib.analysis import tuning as best
 from rtt_lib.analysis.primary import longer, primary
 from rtt_lib.errors import RTTError
+from rtt_lib.files import plain
 from rtt_lib.methods.arms import find_arm
+from rtt_lib.profile import RESULTS
+from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.records import RECORDS_ONLY, results_table
 
 TUNING = primary().tuning
 RL = load_profile("tuning").rl
@@ -162,3 +166,13 @@ def test_a_smaller_budget_is_the_same_rule():
     small = replace(TUNING, methods={"RL-AON": ("default", "lr 0.001"), "RTT-AON": ("default", "beta 0.25")})
     table = best.tried(tuning_runs({"RTT-AON beta 0.25": 0.4}), small, RL)
     assert best.chosen(table)["L"] == {"RL-AON": "RL-AON", "RTT-AON": "RTT-AON beta 0.25"}
+
+
+def test_the_settings_that_micro_full_tests_are_those_that_won(monkeypatch):
+    """By the committed runs of the tuning; while there are none, nothing is tested."""
+    monkeypatch.setenv(RECORDS_ONLY, "1")
+    profile = load_profile("micro-full")
+    won = best.chosen(best.tried(results_table(plan(profile, ["tuning"]), RESULTS / "tuning"), TUNING, RL))
+    asked = {name: made for name, made in profile.experiments.items() if name.startswith("best-")}
+    lines = yaml.safe_load(best.experiments(won, TUNING)) or {}
+    assert {name: plain(asdict(made)) for name, made in asked.items()} == lines

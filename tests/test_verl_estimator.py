@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_rtt_grpo import HERE
+from rtt_grpo_toy import HERE
 from test_token_rewards import trained_on
 
 from rtt_lib.errors import RTTError

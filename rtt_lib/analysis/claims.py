@@ -117,9 +117,9 @@ def c8(e: Evidence) -> Judgement:
     counts = "; ".join(f"{arm}: {fell[arm]} of {runs[arm]} runs lose a third of their peak" for arm in fell.index)
     judged = replace(judged, ours=f"{judged.ours}; {counts}")
     if not fell.get("RL-CSR", 0):
-        return replace(judged, verdict=UNTESTED, reason=f"No run of RL-CSR collapses here. {judged.reason}")
+        return replace(judged, verdict=UNTESTED, reason=f"No run of RL-CSR collapses. Fall from peak: {judged.reason}")
     if fell.get("RTT-CSR", 0) and judged.verdict == REPLICATES:
-        return replace(judged, verdict=PARTLY, reason=f"A run of RTT-CSR collapses too. {judged.reason}")
+        return replace(judged, verdict=PARTLY, reason=f"RTT-CSR collapses too. Fall from peak: {judged.reason}")
     return judged
 
 
@@ -241,14 +241,14 @@ CLAIMS = (
         "C7",
         "RTT-CSR improves faster and with lower entropy than RL-CSR",
         "Figure 4: curves, no number",
-        "notebook 06, part 2 (core_half_way); notebook 11, part 1 (beyond_failure_differences)",
+        "notebook 06, part 2 (core_half_way); notebook 11, part 2 (beyond_failure_differences)",
         c7,
     ),
     Claim(
         "C8",
         "RL-CSR can collapse where RTT-CSR does not",
         "Figure 5: Llama3.2-3B, one run",
-        "notebook 07, part 6 (figures_4_and_5); notebook 11, part 1 (beyond_failure_differences)",
+        "notebook 07, part 6 (figures_4_and_5); notebook 11, part 2 (beyond_failure_differences)",
         c8,
     ),
     Claim(

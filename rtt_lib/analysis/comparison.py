@@ -41,12 +41,13 @@ CONTROLS = ("RTT-CSR decoupled", "RTT-CSR decoupled strong")
 SINGLE_CHANGES = tuple(
     (f"{arm} {change}", arm)
     for arm in ("RTT-AON", "RTT-CSR")
-    for change in ("no EOS", "decay", "raw", "oracle", "noisy")
+    for change in ("no EOS", "decay", "raw", "packed", "oracle", "noisy")
 )
 
 SCORES = ("all satisfied", "per constraint")
 LEVEL = {"all satisfied": "instruction-level", "per constraint": "rubric-level"}  # what the paper calls them
 OTHER_COLUMNS = ("greedy all satisfied", "out of domain", "language loss", "mean words", "truncated")
+OTHER_COLUMNS += ("known wordings", "new wordings")  # of criteria in prompts, where a profile examines both
 RULES_OF = {"english": "composed"}  # a world of text whose criteria are verified by the rules of another name
 OWN_FAMILIES = ("M",)  # worlds that train on the families of the out-of-domain probe
 QUARTERS = ("first quarter", "second quarter", "third quarter", "fourth quarter")  # of a training run

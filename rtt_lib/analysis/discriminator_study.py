@@ -118,16 +118,20 @@ def _english(profile: Profile) -> Study:
 
 
 def _text(profile: Profile) -> Study:
-    folders = {name: discriminator_folder(profile, name) for name in LABELS}
+    words = LABELS | {"packed": "one pass for all criteria of a response"}
+    folders = {name: discriminator_folder(profile, name) for name in words}
     taxonomy = folders["taxonomy"]
-    there = {name: (folder, LABELS[name]) for name, folder in folders.items() if folder.is_dir()}
+    there = {name: (folder, words[name]) for name, folder in folders.items() if folder.is_dir()}
     if "taxonomy" not in there:
         raise RTTError(f"profile {profile.name}: no discriminator in {taxonomy}: {how_to_get_one(profile)}")
     held_out = {name: _held_out_of(folder) for name, (folder, _) in there.items()}
     variants = [
-        Variant(name, words, annotator=name, held_out=held_out[name], balanced=True)
-        for name, (_, words) in there.items()
-    ]
+        Variant(
+            name, about, "greedy" if name == "greedy" else "taxonomy", held_out=held_out[name], balanced=True,
+            packed=name == "packed",
+        )
+        for name, (_, about) in there.items()
+    ]  # fmt: skip
     return Study(
         variants=variants,
         folders={name: folder for name, (folder, _) in there.items()},

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 from rtt_lib.yaml_tree import build, read
 
 DATA = Path(__file__).parent / "data" / "primary.yaml"
@@ -79,3 +81,12 @@ def named(method: str, settings: str) -> str:
 def longer(arm: str, steps: int) -> str:
     """The same arm trained for so many steps."""
     return f"{arm} steps {steps}"
+
+
+def sets_table() -> pd.DataFrame:
+    """One row per claim that compares runs: what was fixed to decide it."""
+    rows = [
+        [name, "; ".join(each.comparisons), ", ".join(each.measures), " ".join(each.worlds), " ".join(each.seeds)]
+        for name, each in primary().claims.items()
+    ]
+    return pd.DataFrame(rows, columns=["claim", "claimed to be positive", "on", "in worlds", "seeds"])

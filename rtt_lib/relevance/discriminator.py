@@ -110,6 +110,10 @@ class Discriminator:
         return Encoder(tokenizer, template)
 
     @classmethod
+    def prepare(cls, model: PreTrainedModel) -> None:
+        """Before training: the head is as transformers draws it."""
+
+    @classmethod
     def trainer(cls, pos_weight: float, pad: int, **settings: Any) -> Trainer:
         """What minimises Eq. 5 on rows of `encoder.features`."""
         from transformers import Trainer
@@ -249,6 +253,7 @@ def train_discriminator(
         raise RTTError("the discriminator has no training examples: check the annotator and discriminator.samples")
     set_seed(seed)  # the new head is drawn at random
     parts = backbone if isinstance(backbone, Backbone) else _fresh(backbone, template, kind.OUTPUTS)
+    kind.prepare(parts.model)
     setattr(parts.model.config, TEMPLATE_KEY, parts.template)
     rows, cut = kind.encoder_of(parts.tokenizer, parts.template).features(examples, settings.max_length)
     weight = balance(rows) if balanced else 1.0

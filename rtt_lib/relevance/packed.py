@@ -31,6 +31,7 @@ from rtt_lib.relevance.annotate import label_with
 from rtt_lib.relevance.discriminator import (
     ADAPTER_FILE,
     CELLS_PER_BATCH,
+    HEADS,
     Backbone,
     Discriminator,
     bce_on_response,
@@ -117,6 +118,12 @@ class PackedDiscriminator(Discriminator):
     @classmethod
     def encoder_of(cls, tokenizer, template: str) -> PackedEncoder:
         return PackedEncoder(tokenizer, template)
+
+    @classmethod
+    def prepare(cls, model: PreTrainedModel) -> None:
+        """A head drawn larger than transformers does: a product of two vectors near zero has hardly a gradient."""
+        head = next(getattr(model, name) for name in HEADS if hasattr(model, name))
+        torch.nn.init.normal_(head.weight, std=head.in_features**-0.5)
 
     @classmethod
     def trainer(cls, pos_weight: float, pad: int, **settings: Any) -> Trainer:

@@ -32,6 +32,7 @@ COLORS = {
     "held-out": "#CC79A7",
     "balanced": "#E69F00",
     "bidirectional": "#009E73",
+    "packed": "#D55E00",
     KEYWORDS: "#888888",
 }
 
@@ -214,6 +215,27 @@ def threshold_table(scored: Sequence[Scored]) -> pd.DataFrame:
     wide.columns = [f"{'F1' if score == 'f1' else score} at {cut:g}" for score, cut in wide.columns]
     kept = wide["marked at 0.998"] / wide["marked at 0.5"]
     return wide.assign(**{"marks that survive": kept}).reset_index().rename(columns={"group": "family"})
+
+
+def reading_table(
+    study: Study, examples: Sequence[LabelledExample], counts: Sequence[int] = (1, 2, 5, 10, 20), group: int = 8
+) -> pd.DataFrame:
+    """Tokens that each kind reads of one response and its K criteria, on average, relative to one criterion.
+
+    group: responses to the same prompt, whose criteria the packed one reads once for all of them
+    """
+    rows = []
+    for name in [variant.name for variant in study.variants if variant.name in ("taxonomy", "packed")]:
+        encoder = study.load(name).encoder
+        criterion = np.mean([len(encoder.prefix(example.criterion.text)) for example in examples])
+        response = np.mean([len(one.ids) + 1 for one in encoder.responses([e.response for e in examples])])
+        if name == "packed":
+            read = {k: k * criterion / group + len(encoder.lead) + response for k in counts}
+        else:
+            read = {k: k * (criterion + response) for k in counts}
+        row = {"discriminator": name, "tokens for one criterion": read[counts[0]]}
+        rows.append(row | {f"K = {k}": read[k] / read[counts[0]] for k in counts})
+    return pd.DataFrame(rows)
 
 
 def end_table(predictions: Predictions) -> pd.DataFrame:

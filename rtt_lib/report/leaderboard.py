@@ -24,6 +24,7 @@ from rtt_lib.errors import RTTError
 from rtt_lib.files import plain, read_json, write_json, write_text
 from rtt_lib.methods.arms import ARMS, Arm
 from rtt_lib.profile import REPOSITORY, RESULTS
+from rtt_lib.rivals import RIVALS
 from rtt_lib.stats import paired
 from rtt_lib.studies import records
 from rtt_lib.studies.spec import RunSpec
@@ -37,7 +38,7 @@ SEEDS = ("A0", "B1", "C2")  # three base policies, each with an RL seed of its o
 # Arms that stand on the board where a profile has run them.
 BASELINES = (
     *("RL-CSR", "RL-AON", "RTT-CSR", "RTT-AON", "RTT-CSR relative", "RTT-CSR no EOS", "RTT-AON no EOS"),
-    *(name for name, arm in ARMS.items() if arm.scheme not in ("intra", "inter", "released") and arm.beta == 1),
+    *(name for name, arm in ARMS.items() if arm.scheme in RIVALS),
 )
 POINTS, SCORE, LENGTH, ENTROPY, SUPPRESSED = "points over RL-CSR", "all satisfied", "words", "entropy", "suppressed"
 CURVE = "verdict/aon"

@@ -13,6 +13,7 @@ MARKED = 0.5
 
 STYLE = """
 .rtt-attribution { font: 16px/1.9 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 46rem; }
+.rtt-attribution + .rtt-attribution { margin-top: 1.6rem; }
 .rtt-attribution .criterion { font-weight: 600; margin: 0 0 .4rem; }
 .rtt-attribution .response { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }
 .rtt-attribution .response span { border-radius: 3px; padding: .15em 0; color: #000; }
@@ -63,15 +64,18 @@ def shaded(response: str, tokens: Sequence[TokenRelevance]) -> str:
     return "".join(pieces)
 
 
-def html_page(criterion: str, response: str, tokens: Sequence[TokenRelevance], model: str) -> str:
-    """A page that needs nothing else: no script, no font, no network."""
+def html_page(response: str, criteria: Sequence[tuple[str, Sequence[TokenRelevance]]], model: str) -> str:
+    """A page that needs nothing else: no script, no font, no network. The response is shown once a criterion."""
     note = f"Darker: more relevant to the criterion. Hover over a token for its relevance. Discriminator: {model}"
+    notes = [*[""] * (len(criteria) - 1), note]
+    shown = [html_fragment(text, response, tokens, n) for (text, tokens), n in zip(criteria, notes, strict=True)]
+    fragments = "\n".join(shown)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>Token relevance</title>\n<style>\nbody {{ margin: 2rem; }}{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{html_fragment(criterion, response, tokens, note)}\n</main>\n</body>\n</html>\n"
+        f"{fragments}\n</main>\n</body>\n</html>\n"
     )
 
 

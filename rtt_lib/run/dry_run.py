@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rtt_lib import worlds
+from rtt_lib.methods.arms import find_arm
 from rtt_lib.profile import Profile
 from rtt_lib.run import doctor, memory
 from rtt_lib.run.pipeline import Step
@@ -103,8 +105,8 @@ def _data_line(profile: Profile) -> str:
     return f"{data.source}: {where}{prompts}"
 
 
-def arms_trained(profile: Profile) -> int:
-    """The training runs of all experiments, each once. The base policy is evaluated but not trained."""
+def trainings(profile: Profile) -> dict[int, int]:
+    """How many runs of all experiments, each once, train for how many steps. The base policy is not trained."""
     runs = {
         (world, arm, seed)
         for experiment in profile.experiments.values()
@@ -112,24 +114,25 @@ def arms_trained(profile: Profile) -> int:
         for arm in experiment.arms
         for seed in experiment.seeds
     }
-    return sum(arm != "base" for _, arm, _ in runs)
+    return Counter(find_arm(arm).over(profile.rl).steps for _, arm, _ in runs if arm != "base")
 
 
 def disk_needed(profile: Profile) -> float:
     """GB: the models, one resumable checkpoint, and the final weights of each trained arm."""
     policy, discriminator = (billions_of(model) or 0 for model in (profile.policy.model, profile.discriminator.model))
     downloads = BYTES_PER_WEIGHT * (policy + discriminator)
-    return downloads + OWN_BYTES * policy * (IN_CHECKPOINT + arms_trained(profile))
+    return downloads + OWN_BYTES * policy * (IN_CHECKPOINT + sum(trainings(profile).values()))
 
 
 def machine(profile: Profile) -> list[str]:
     compute = profile.compute
+    runs = ", ".join(f"{count} trainings of {steps} steps" for steps, count in sorted(trainings(profile).items()))
     gpus = f"GPUs: {compute.policy_gpus} for the policy, {compute.judge_gpus} for the judge"
     return [
         gpus if compute.policy_gpus else "GPUs: none needed",
         *memory.lines(profile),
         f"disk: {max(1, round(disk_needed(profile)))} GB",
-        f"runs: {arms_trained(profile)} trainings of {profile.rl.steps} steps",
+        f"runs: {runs or 'no training'}",
     ]
 
 

@@ -1,39 +1,53 @@
-"""How fast are credit and sampling? Run `python -m rtt_lib.run.speed credit`, `step` or `sampler`.
+"""How fast are steps, relevance, credit, sampling and grading? `python -m rtt_lib.run.speed`, or name one with it.
 
+nothing: a table, where a step's time goes: GRPO, and RTT-GRPO with each kind of discriminator; and the machine.
+relevance: each kind of discriminator on 1 to 20 criteria a response.
 credit: `token_advantage` against the released code's way of working, on 512 responses x 7 criteria x 4,096 tokens,
         and the memory it takes beside its input.
 step:   an RTT-GRPO step against the GRPO step of the same trainer, in the micro world.
 sampler: tokens a second of `rtt_lib.bench.fast` against those of `model.generate`.
-Whatever is compared runs alternately in one process, so that a busy machine slows both; medians are printed.
+grading DATA RESPONSES COMMAND: `rtt grade ifeval` against a command that grades the same, the official script say.
+Whatever is compared runs alternately, so that a busy machine slows both; medians are printed.
 """
 
 from __future__ import annotations
 
+import random
 import re
+import resource
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LlamaForCausalLM
+from transformers import GenerationConfig, LlamaForCausalLM, LlamaForTokenClassification
 
 from rtt_lib.bench.draw import noise
 from rtt_lib.bench.fast import FastSampler
 from rtt_lib.bench.generate import prompt_ids
 from rtt_lib.credit import SCHEMES, token_advantage
 from rtt_lib.errors import RTTError
+from rtt_lib.machine import hardware
 from rtt_lib.models import SMOLLM2, device_for, load_causal_lm, load_tokenizer, precision
-from rtt_lib.profile import Evaluation
+from rtt_lib.profile import REPOSITORY, Evaluation
+from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TEMPLATE_KEY, Discriminator
+from rtt_lib.relevance.packed import PackedDiscriminator
+from rtt_lib.relevance.sources import DiscriminatorSource
+from rtt_lib.relevance.spans import token_offsets
 from rtt_lib.rubrics.compose import compose, default_tasks
-from rtt_lib.worlds.micro.language import find_world, sample_prompts
+from rtt_lib.run.manifest import git_state
+from rtt_lib.tables import markdown_table
+from rtt_lib.worlds.micro.language import MAX_WORDS, Language, find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
 if TYPE_CHECKING:
@@ -41,6 +55,7 @@ if TYPE_CHECKING:
 
 RESPONSES, CRITERIA, TOKENS, GROUP = 512, 7, 4096, 8
 WARM_UP = 3  # steps that are not counted
+KINDS = {"per criterion": Discriminator, "packed": PackedDiscriminator}
 SAMPLING = Evaluation(temperature=0.99, top_p=0.99, top_k=100)  # as in the paper's rollouts
 
 
@@ -188,6 +203,123 @@ def _rollout_step(trainer: RTTGRPOTrainer, seed: int) -> None:
     trainer.log({})
 
 
+@dataclass
+class Clock:
+    """Seconds spent in the functions that were wrapped, by name."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def wrap(self, name: str, work: Callable) -> Callable:
+        def timed(*positional: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return work(*positional, **named)
+            finally:
+                self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - started
+
+        return timed
+
+
+def whole_step(steps: int = 50, prompts: int = 16) -> None:
+    """Prints where the time of a step goes, for GRPO and for RTT-GRPO with each kind of discriminator.
+
+    Everything is the micro world's and untrained, which takes as long. The three take each step in turn, on the same
+    responses; a ratio is the median over the steps of one time through GRPO's time at that step.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {"GRPO": _trainer(folder, 0.0, steps, prompts)}
+        for name, kind in KINDS.items():
+            trainers[f"RTT, {name}"] = trainer = _trainer(folder, 0.5, steps, prompts)
+            trainer.relevance = DiscriminatorSource(untrained(kind))
+        clocks = {name: watched(trainer) for name, trainer in trainers.items()}
+        times: dict[str, list[dict[str, float]]] = {name: [] for name in trainers}
+        for place in range(steps + WARM_UP):
+            for name, trainer in trainers.items():
+                clocks[name].spent = {}
+                whole = seconds(partial(_rollout_step, trainer, place))
+                if place >= WARM_UP:
+                    times[name].append(parts_of(whole, clocks[name].spent))
+    responses = prompts * trainers["GRPO"].num_generations
+    about = f"{responses} responses a step, five criteria each, median of {steps} steps, parts in % of the step"
+    print(f"micro world, {about}; {this_machine()}\n")
+    print(markdown_table(step_table(times)))
+
+
+def watched(trainer: RTTGRPOTrainer) -> Clock:
+    """The parts of this trainer's step are timed from now on."""
+    clock = Clock()
+    parts = {"_generate": "generation", "_verify": "verification", "_token_advantage": "credit",
+             "relevance": "relevance", "_generate_and_score_completions": "scored"}  # fmt: skip
+    for attribute, name in parts.items():
+        if getattr(trainer, attribute) is not None:
+            setattr(trainer, attribute, clock.wrap(name, getattr(trainer, attribute)))
+    return clock
+
+
+def parts_of(whole: float, spent: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each part, `update` and `rest` by difference. The update is what follows the scored rollouts."""
+    inner = {name: spent.get(name, 0.0) for name in ("generation", "verification", "relevance", "credit")}
+    rest = spent["scored"] - sum(inner.values())
+    return {"whole": whole, **inner, "update": whole - spent["scored"], "rest": rest}
+
+
+def step_table(times: Mapping[str, Sequence[Mapping[str, float]]]) -> pd.DataFrame:
+    """One row a trainer, of the seconds of its steps' parts; the first one is what the others are compared with."""
+    reference = [step["whole"] for step in next(iter(times.values()))]
+    rows = []
+    for name, steps in times.items():
+        ratio = median(step["whole"] / other for step, other in zip(steps, reference, strict=True))
+        row = {"step": name, "ms": 1000 * median(step["whole"] for step in steps), "of GRPO's": ratio}
+        parts = (part for part in steps[0] if part != "whole")
+        rows.append(row | {part: 100 * median(step[part] / step["whole"] for step in steps) for part in parts})
+    return pd.DataFrame(rows)
+
+
+def relevance(
+    rounds: int = 15, counts: Sequence[int] = (1, 2, 5, 10, 20), responses: int = 8 * GROUP, longest: int = MAX_WORDS
+) -> None:
+    """Prints what each kind of discriminator takes for so many criteria a response, relative to one criterion."""
+    tokenizer, language, rng = micro_tokenizer(), Language(), random.Random("speed of relevance")
+    texts = [" ".join(language.words(rng.randint(2, longest), rng)) for _ in range(responses)]
+    offsets = [token_offsets(tokenizer, [*tokenizer(text)["input_ids"], tokenizer.eos_token_id])[1] for text in texts]
+    pool = [criterion for prompt in sample_prompts(find_world("M"), 100, "speed") for criterion in prompt.criteria]
+    works = {}
+    for count in counts:
+        groups = [rng.sample(pool, count) for _ in range(-(-responses // GROUP))]
+        rubrics = [rubric for rubric in groups for _ in range(GROUP)][:responses]
+        for name, kind in KINDS.items():
+            works[name, count] = partial(untrained(kind).predict, rubrics, texts, offsets)
+    times = {key: [] for key in works}
+    for _ in range(rounds + 1):
+        for key, work in works.items():
+            times[key].append(seconds(work))
+    print(f"micro world, {responses} responses in groups of {GROUP}, median of {rounds}; {this_machine()}\n")
+    rows = []
+    for name in KINDS:
+        row = {"discriminator": name, "ms for one criterion": 1000 * median(times[name, counts[0]][1:])}
+        for count in counts:  # the first round warms up
+            pairs = zip(times[name, count][1:], times[name, counts[0]][1:], strict=True)
+            row[f"K = {count}"] = median(a / b for a, b in pairs)
+        rows.append(row)
+    print(markdown_table(pd.DataFrame(rows)))
+
+
+def untrained(kind: type[Discriminator]) -> Discriminator:
+    """Of the micro world's size."""
+    tokenizer = micro_tokenizer()
+    config = micro_config(len(tokenizer))
+    config.num_labels = kind.OUTPUTS
+    setattr(config, TEMPLATE_KEY, MICRO_TEMPLATE)
+    torch.manual_seed(0)
+    return kind(LlamaForTokenClassification(config), tokenizer)
+
+
+def this_machine() -> str:
+    found, git = hardware(), git_state(REPOSITORY)
+    commit = f"commit {(git['commit'] or 'unknown')[:12]}" + (", with changes" if git["dirty"] else "")
+    return f"{found['cpu']}, {torch.get_num_threads()} threads, {', '.join(found['gpus']) or 'no GPU'}; {commit}"
+
+
 def sampler(
     models: Sequence[str] = ("micro", SMOLLM2), batches: Sequence[int] = (32, 128), tokens: int = 96, rounds: int = 3
 ) -> None:
@@ -247,18 +379,48 @@ def _fast(sampler: FastSampler, prompts: list[list[int]], tokens: int) -> None:
     sampler.sample(prompts, replace(SAMPLING, max_tokens=tokens), noise(range(len(prompts)), tokens))
 
 
+def grading(data: str, responses: str, command: str, rounds: int = 5) -> None:
+    """Prints the wall time and the processor time of each, from start to exit, and the ratios of ours to the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [sys.executable, "-m", "rtt_lib", "grade", "ifeval", responses, "--data", data]
+        commands = {"ours": [*ours, "--out", f"{folder}/verdicts.jsonl"], "other": shlex.split(command)}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, words in commands.items():
+                times[name].append(wall_and_processor(words))
+    found = {name: [median(values) for values in zip(*times[name], strict=True)] for name in commands}
+    for place, kind in enumerate(("wall", "processor")):
+        mine, other = found["ours"][place], found["other"][place]
+        print(f"{kind} time, median of {rounds}: ours {mine:.2f} s, other {other:.2f} s, {mine / other:.2f} times")
+
+
+def wall_and_processor(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds of a command and of its own children."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main(arguments: list[str]) -> None:
     match arguments:
+        case []:
+            whole_step()
+        case ["relevance"]:
+            relevance()
         case ["credit"]:
             credit()
         case ["step"]:
             step()
         case ["sampler"]:
             sampler()
+        case ["grading", data, responses, command]:
+            grading(data, responses, command)
         case ["memory", scheme, responses, tokens]:
             memory(scheme, int(responses), int(tokens))
         case _:
-            raise SystemExit("usage: python -m rtt_lib.run.speed credit|step|sampler")
+            usage = "[relevance|credit|step|sampler|grading DATA RESPONSES COMMAND]"
+            raise SystemExit(f"usage: python -m rtt_lib.run.speed {usage}")
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         "language loss": record["language_loss"],
         "mean words": record["mean_words"],
         "truncated": record["truncated"],
+        **{f"{name} wordings": share for name, share in record.get("wordings", {}).items()},  # of the English world
         **sampled["families"],
         **record.get("actor", {}),  # of a policy that judges itself
         **{f"judge {name}": value for name, value in record.get("judge", {}).items()},

@@ -19,6 +19,7 @@ from test_followbench import group
 from test_ifeval import argument_sets
 
 from rtt_lib import endpoint, stats
+from rtt_lib.bench.conform.items import read
 from rtt_lib.bench.grade import read_answers
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl
@@ -285,10 +286,43 @@ WORDS = st.sampled_from(["at least", "less than", "at_most", "en", "a", "-", 2])
 SMALL = scalars | st.lists(scalars, max_size=3) | WORDS
 
 
-@fuzz(st.sampled_from(rule_names()), st.dictionaries(st.sampled_from(KNOWN), SMALL, max_size=5), st.text(max_size=30))
-def test_any_arguments_give_a_verdict_or_an_error(folder, name, args, response):
+def of_family(family: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([name for name in rule_names() if name.startswith(f"{family}:")])
+
+
+def verdict_or_error(name, args, response):
     verdict = result_or_error(RULES[name].check, args, "a prompt", response)
     assert verdict is None or (isinstance(verdict, Verdict) and verdict.value in (True, False, None))
+
+
+SOME = st.dictionaries(st.sampled_from(KNOWN), SMALL, max_size=5)
+
+
+@fuzz(of_family("ifeval"), SOME, st.text(max_size=30))
+def test_any_arguments_of_ifeval_give_a_verdict_or_an_error(folder, name, args, response):
+    verdict_or_error(name, args, response)
+
+
+@fuzz(of_family("ifbench") | of_family("ifbench-head"), SOME, st.text(max_size=30))
+def test_any_arguments_of_ifbench_give_a_verdict_or_an_error(folder, name, args, response):
+    verdict_or_error(name, args, response)
+
+
+# Constraints as the benchmark words them, so that its parser of wordings is reached.
+WORDED = list({str(check): check for item in read("muldimif") for check in item.checks}.values())
+
+
+@fuzz(
+    st.sampled_from(WORDED).flatmap(lambda check: st.tuples(st.just(check[0]), changed([check[1]]) | SOME)),
+    st.text(max_size=30),
+)
+def test_any_constraint_of_muldimif_gives_a_verdict_or_an_error(folder, worded, response):
+    verdict_or_error(f"muldimif:{worded[0]}", worded[1], response)
+
+
+@fuzz(of_family("composed") | of_family("answer") | of_family("micro"), SOME, st.text(max_size=30))
+def test_any_arguments_give_a_verdict_or_an_error(folder, name, args, response):
+    verdict_or_error(name, args, response)
 
 
 @fuzz(changed([PROMPT["criteria"][0]]), st.text(max_size=20))

@@ -217,7 +217,7 @@ def tokens_of(text: str) -> list[TokenRelevance]:
 
 
 def test_what_a_model_wrote_is_only_text_for_rtt_attribute():
-    page = Page(html_page(NASTY, NASTY, tokens_of(NASTY), NASTY))
+    page = Page(html_page(NASTY, [(NASTY, tokens_of(NASTY))], NASTY))
     assert page.dangers() == [] and page.text.count(NASTY) == 3
     shown = terminal_text(NASTY, tokens_of(NASTY), color=False)
     assert not set(shown) & set(CONTROLS) and r"\x1b[2J" in shown and r"\u202e" in shown
@@ -233,6 +233,6 @@ def test_an_error_that_quotes_a_model_cannot_command_the_terminal(capsys):
 
 @fuzz(st.text(max_size=40))
 def test_any_text_stays_text(folder, text):
-    page = Page(html_page(text, text, tokens_of(text), text))
+    page = Page(html_page(text, [(text, tokens_of(text))] * 2, text))
     assert page.dangers() == []
     assert not set(terminal_text(text, tokens_of(text), color=False)) & set(CONTROLS)

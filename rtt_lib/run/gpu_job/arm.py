@@ -53,8 +53,13 @@ def seconds_a_step(spec: RunSpec) -> float:
     trainer.args.save_strategy = SaveStrategy.NO
     trainer.add_callback(times)
     trainer.train()
-    ends = times.ends[spec.profile.rl.minibatches - 1 :: spec.profile.rl.minibatches]
-    return (ends[-1] - ends[0]) / (len(ends) - 1)
+    return per_rollout_step(times.ends, spec.profile.rl.minibatches)
+
+
+def per_rollout_step(ends: Sequence[float], minibatches: int) -> float:
+    """Seconds between the ends of two rollout steps, from the ends of the optimizer steps; the first is left out."""
+    rollouts = ends[minibatches - 1 :: minibatches]
+    return (rollouts[-1] - rollouts[0]) / (len(rollouts) - 1)
 
 
 def work(profile: Profile, arm: str, control: Path, seeds: Sequence[str]) -> None:

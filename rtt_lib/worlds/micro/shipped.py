@@ -20,7 +20,7 @@ from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
 
 BASES = (*(world + base for world in "LMU" for base in "ABC"), "SA")  # LA: world L, base policy A
-KINDS = ("taxonomy",)  # of discriminators
+KINDS = ("taxonomy", "greedy")  # the discriminators that arms read
 
 
 @dataclass(frozen=True)
