@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from rtt_lib.report.reading import answer, sentences_of, show_table
+from rtt_lib.report.reading import answer, sentences_of, show_table, show_text
 
 
 class Seen(HTMLParser):
@@ -66,3 +66,11 @@ def test_a_named_index_is_shown_and_row_numbers_are_not(tmp_path):
     assert "intra" in named.html and ", 1 row<" in named.html and repr(named).startswith("named, 1 row\n")
     plain = Seen(show_table(pd.DataFrame({"x": [7, 9]}), "plain", tmp_path).html)
     assert [text.strip() for text in plain.texts if text.strip()][3:] == ["x", "7", "9"]
+
+
+def test_a_text_is_shown_as_it_stands():
+    shown = show_text("Is it <b>so</b>?\n\n{response}", "judge.txt")
+    seen = Seen(shown.html)
+    assert seen.tags[1:] == ["details", "summary", "code", "pre"]
+    assert seen.texts[-1] == "Is it <b>so</b>?\n\n{response}" and ", 3 lines" in seen.texts
+    assert repr(shown) == "judge.txt\nIs it <b>so</b>?\n\n{response}"

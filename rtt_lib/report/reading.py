@@ -58,3 +58,10 @@ def show_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: 
     summary = f"<summary>Table <code>{escape(name)}</code>, {rows}</summary>"
     text = f"{name}, {rows}\n{shown.to_string(index=named, na_rep='-')}"
     return Shown(f'{STYLE}<details class="rtt-table">{summary}{table}</details>', text)
+
+
+def show_text(text: str, name: str) -> Shown:
+    """A text as it stands, a prompt to an LLM say, folded like a table."""
+    rows = len(text.splitlines())
+    summary = f"<summary>Text <code>{escape(name)}</code>, {rows} line{'s' * (rows != 1)}</summary>"
+    return Shown(f'{STYLE}<details class="rtt-table">{summary}<pre>{escape(text)}</pre></details>', f"{name}\n{text}")
