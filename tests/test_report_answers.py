@@ -71,9 +71,9 @@ def test_relevance_labels_weigh_cases_by_their_examples():
     ours = pd.DataFrame([("global, satisfied", 30, 1, 0, 0), ("local, violated", 10, 0, 1, 0)], columns=columns)
     naive = pd.DataFrame([("global, satisfied", 30, 0, 0.9, 0.1), ("local, violated", 10, 0, 1, 0)], columns=columns)
     said = answers.relevance_labels(ours, naive)
-    assert said.startswith("Of 40 labels, the taxonomy marks 75% all, 25% segments, 0% nothing; the greedy annotator ")
-    assert "marks 0% all, 92% segments, 8% nothing." in said
-    assert said.endswith("Both mark the same kind of thing in 1 of 2 cases: local and violated.")
+    assert said.startswith("In 40 examples, the taxonomy marks all tokens in 75%, segments in 25% and nothing in 0%; ")
+    assert "the greedy annotator all tokens in 0%, segments in 92% and nothing in 8%." in said
+    assert said.endswith("Both mark the same kind of thing in 1 of 2 cases: “local, violated”.")
     answer(said)
 
 

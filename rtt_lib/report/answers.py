@@ -6,7 +6,7 @@ import pandas as pd
 
 from rtt_lib.analysis.comparison import NO_DIFFERENCE, NOT_RUN, TOO_FEW, unit_of
 
-KINDS = ("all", "segments", "nothing")  # what a label marks
+KINDS = {"all": "all tokens", "segments": "segments", "nothing": "nothing"}  # what a label marks, in words
 
 
 def compared(table: pd.DataFrame, arm: str, against: str, measure: str = "all satisfied", when: str = "") -> str:
@@ -56,12 +56,12 @@ def relevance_labels(by_taxonomy: pd.DataFrame, by_greedy: pd.DataFrame) -> str:
     """Notebook 02: how much each annotator marks, and in which cases they mark another kind of thing."""
     ours, naive = (table.set_index("case") for table in (by_taxonomy, by_greedy))
     shares = [_over_cases(table) for table in (ours, naive)]
-    said = [", ".join(f"{share[kind]:.0%} {kind}" for kind in KINDS) for share in shares]
+    said = [_listed([f"{words} in {share[kind]:.0%}" for kind, words in KINDS.items()]) for share in shares]
     both = [case for case in ours.index if case in naive.index]
     alike = [case for case in both if ours.loc[case, list(KINDS)].idxmax() == naive.loc[case, list(KINDS)].idxmax()]
-    where = f": {_listed([case.replace(', ', ' and ') for case in alike])}" if alike else ""
+    where = f": {_listed([f'“{case}”' for case in alike])}" if alike else ""
     return (
-        f"Of {int(ours['examples'].sum())} labels, the taxonomy marks {said[0]}; the greedy annotator marks {said[1]}. "
+        f"In {int(ours['examples'].sum())} examples, the taxonomy marks {said[0]}; the greedy annotator {said[1]}. "
         f"Both mark the same kind of thing in {len(alike)} of {len(both)} cases{where}."
     )
 
