@@ -105,7 +105,7 @@ def test_length_bias_compares_short_with_equal():
     shortest = pd.DataFrame({"inter": [0.5, -0.2], "predicted": [0.5, -0.2 + 3e-13]})
     said = answers.length_bias(simulation, shortest)
     assert "of 4.30 where it has 1/64 of the others' length, 2.19 where it is as long." in said
-    assert said.endswith("Eq. 12 and 17 predict inter's on 2 real cases to 3e-13.")
+    assert said.endswith("Eq. 12 and 17 predict inter's on 2 cases of the micro language to 3e-13.")
     answer(said)
 
 

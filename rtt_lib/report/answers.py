@@ -94,7 +94,7 @@ def length_bias(simulation: pd.DataFrame, shortest: pd.DataFrame) -> str:
         f"Inter pays for being short: a response that alone satisfies a criterion gets a mean advantage of "
         f"{short['inter, simulated']:.2f} where it has 1/{1 / short['length ratio']:.0f} of the others' length, "
         f"{equal['inter, simulated']:.2f} where it is as long. Intra's mean is {largest:.2f} at every length. "
-        f"Eq. 12 and 17 predict inter's on {len(shortest)} real cases to {error:.0e}."
+        f"Eq. 12 and 17 predict inter's on {len(shortest)} cases of the micro language to {error:.0e}."
     )
 
 

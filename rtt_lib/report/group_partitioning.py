@@ -278,7 +278,7 @@ def draw_distributions(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHE
 def draw_correlations(correlations: pd.DataFrame) -> Figure:
     fig, axis = plt.subplots(figsize=(6.2, 5.2))
     axis.imshow(correlations, cmap=credit_colors(), vmin=-1, vmax=1)
-    for (i, j), value in np.ndenumerate(correlations.to_numpy()):
+    for (i, j), value in np.ndenumerate(correlations.to_numpy().round(2) + 0.0):  # no "-0.00"
         color = ink_on(shade(0.0 if np.isnan(value) else value))
         axis.text(j, i, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
     names = list(correlations.columns)
