@@ -14,6 +14,7 @@ from rtt_lib.report.theme import (
     arm_color,
     contrast,
     credit_colors,
+    finding_of,
     ink_on,
     readable,
     rgb_of,
@@ -32,6 +33,18 @@ def test_saved_figures_do_not_depend_on_when_they_were_saved(tmp_path):
     for suffix in ("png", "svg"):
         one, two = ((tmp_path / "figures" / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
         assert one == two and len(one) > 1000
+
+
+def test_a_figure_carries_its_finding(tmp_path):
+    fig, axis = plt.subplots()
+    axis.plot([1, 3])
+    said = "B is above A & stays there, by 3.0 points [+1.0, +5.0]."
+    save_figure(fig, "told", tmp_path, said)
+    save_figure(fig, "silent", tmp_path)
+    plt.close(fig)
+    folder = tmp_path / "figures"
+    assert finding_of(folder / "told.png") == said and "B is above A &amp; stays" in (folder / "told.svg").read_text()
+    assert finding_of(folder / "silent.png") == finding_of(folder / "missing.png") == ""
 
 
 def test_arms_and_variants_keep_their_colours():

@@ -146,14 +146,29 @@ def apply_theme() -> None:
     pd.options.display.max_rows = 100
 
 
-def save_figure(fig: Figure, name: str, results_dir: str | Path) -> None:
-    """Save `figures/<name>.png` and `.svg`; equal figures give equal bytes (no date, fixed ids)."""
+def save_figure(fig: Figure, name: str, results_dir: str | Path, finding: str = "") -> None:
+    """Save `figures/<name>.png` and `.svg`; equal figures give equal bytes (no date, fixed ids).
+
+    finding: what the figure shows, in a sentence; the files carry it, and the site says it under the figure and to
+    readers who do not see it.
+    """
     import io
 
     import matplotlib
 
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    said = ({"Description": finding}, {"Title": finding}) if finding else ({}, {})
+    for suffix, metadata in (("png", {"Software": None} | said[0]), ("svg", {"Date": None, "Creator": None} | said[1])):
         buffer = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "rtt"}):
             fig.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
         write_bytes(Path(results_dir) / "figures" / f"{file_stem(name)}.{suffix}", buffer.getvalue())
+
+
+def finding_of(figure: Path) -> str:
+    """What `save_figure` wrote into a PNG, empty if nothing."""
+    from PIL import Image
+
+    if not figure.is_file():
+        return ""
+    with Image.open(figure) as image:
+        return image.info.get("Description", "")
