@@ -47,9 +47,9 @@ class TestCompared:
         said = answers.compared(differences(runs(scores), PAIR), "RTT-AON", "RL-AON")
         assert "worse in X (-10.0 points [-10.0, -10.0]) and L (-10.0" in said
 
-    def test_what_was_not_run_is_said(self):
+    def test_a_comparison_that_is_missing_is_said(self):
         table = differences(runs(SCORES), PAIR)
-        assert answers.compared(table, "RTT-CSR", "RL-CSR") == "RTT-CSR against RL-CSR: not run in this profile."
+        assert answers.compared(table, "RTT-CSR", "RL-CSR") == "RTT-CSR against RL-CSR: no comparison in this profile."
 
 
 def test_rubric_data_names_both_ends_of_a_range():
@@ -116,7 +116,7 @@ def test_rtt_grpo_takes_the_first_quarter_from_one_table_and_the_end_from_the_ot
     first, second, third = sentences_of(said)
     assert first.startswith("In the first quarter of training RTT-AON against RL-AON: better in U (+10.0 points")
     assert second.startswith("After training RTT-AON against RL-AON: better in U")
-    assert third == "After training RTT-CSR against RL-CSR: not run in this profile."
+    assert third == "After training RTT-CSR against RL-CSR: no comparison in this profile."
     answer(said)
 
 

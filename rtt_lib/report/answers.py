@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rtt_lib.analysis.comparison import NO_DIFFERENCE, NOT_RUN, TOO_FEW, unit_of
+from rtt_lib.analysis.comparison import NO_DIFFERENCE, TOO_FEW, unit_of
 
 KINDS = {"all": "all tokens", "segments": "segments", "nothing": "nothing"}  # what a label marks, in words
 
@@ -16,7 +16,7 @@ def compared(table: pd.DataFrame, arm: str, against: str, measure: str = "all sa
     chosen = (table["arm"] == arm) & (table["against"] == against) & (table["measure"] == measure)
     rows = table[chosen].to_dict("records")
     if not rows:
-        return f"{start}: {NOT_RUN}."
+        return f"{start}: no comparison in this profile."
     parts = []
     for verdict in ("better", "worse", NO_DIFFERENCE, TOO_FEW):
         worlds = [f"{row['world']} ({_size(row)})" for row in rows if row["verdict"] == verdict]

@@ -135,7 +135,8 @@ def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -
         mean = wide.mean(axis=1)
         twin = arm.replace("AON", "CSR", 1)  # a variant has one colour, whatever its reward
         dashes = "--" if " " in arm and twin != arm and twin in arms else "-"
-        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes)
+        # Not clipped: a line along the end of the scale stays in sight.
+        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes, clip_on=False, zorder=3)
         _band(ax, wide, arm_color(arm))
         ends.append((mean.index[-1], mean.iloc[-1], arm))
     return ends
@@ -246,7 +247,7 @@ def _interval(ax: Axes, place: int, row: Mapping, values: pd.Series, color: str)
         ax.scatter(runs, y, s=14, marker=marker, facecolors="none", edgecolors=color, linewidths=0.9)
     if row["count"] >= ENOUGH_RUNS:
         ax.plot([row["low"], row["high"]], [place, place], color=color, linewidth=3, solid_capstyle="butt", alpha=0.6)
-    ax.plot([row["mean"]], [place], marker="D", markersize=6, color=color)
+    ax.plot([row["mean"]], [place], marker="D", markersize=6, color=color, clip_on=False, zorder=3)
 
 
 def _say_not_run(ax: Axes, names: Sequence[str], run: Iterable[str]) -> None:
