@@ -94,6 +94,13 @@ def test_a_figure_says_what_it_shows_to_those_who_do_not_see_it(results, tmp_pat
     assert [html.unescape(alt) for _, alt in alts] == [FINDING, "The figure this cell draws"]
 
 
+def test_a_contents_list_leads_to_headings(results):
+    listed = "# T\n\n1. [Is it so, or not?](#1.-Is-it-so,-or-not?)\n2. [Lost](#2.-Lost)\n\n## 1. Is it so, or not?"
+    _notebook(results / "notebooks" / "04_listed.ipynb", listed, [])
+    build_site(results)
+    assert check_site(results) == ["site/04_listed.html: #2.-Lost names no place on that page"]
+
+
 def test_claims_come_first_and_everything_is_reachable(results):
     index = (results / "index.html").read_text()
     order = [index.index(text) for text in ("<table", "C1", "Notebooks</h2>", "Figures</h2>")]

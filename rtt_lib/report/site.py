@@ -218,9 +218,7 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
                 return super().link(text, url.removeprefix("./").removesuffix(".ipynb") + ".html", title)
             return text
 
-    renderer = Renderer(
-        escape=escape, attachments=attachments or {}, embed_images=bool(folder), exclude_anchor_links=True, path=folder
-    )
+    renderer = Renderer(escape=escape, attachments=attachments or {}, embed_images=bool(folder), path=folder)
     return MarkdownWithMath(renderer=renderer).render(source)
 
 
