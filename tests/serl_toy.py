@@ -19,17 +19,16 @@ from rtt_lib.files import write_json
 from rtt_lib.methods.serl import SERLConfig, SERLTrainer
 from rtt_lib.methods.verification import rubric_dataset
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.worlds.judged.language import JUDGE, RATE, find_world
+from rtt_lib.worlds.judged.language import JUDGE, RATE, partly_honoured, sample_prompts
 from rtt_lib.worlds.judged.policy import judged_tokenizer
 from rtt_lib.worlds.judged.self_judge import OneToken
-from rtt_lib.worlds.micro.language import Language, partly_honoured, sample_prompts
+from rtt_lib.worlds.micro.language import Language
 from rtt_lib.worlds.micro.policy import micro_config
 from rtt_lib.worlds.micro.world import ON_CPU
 
 TOKENIZER = judged_tokenizer()
-WORLD = find_world("J65").dials
 GROUP, GROUPS = 4, 3
-PROMPTS = sample_prompts(WORLD, GROUPS, "serl toy")
+PROMPTS = sample_prompts(GROUPS, "serl toy")
 ROLES = TOKENIZER.convert_tokens_to_ids([JUDGE, RATE])
 
 
@@ -60,7 +59,7 @@ def said(ids: list[int], place: int) -> list[int]:
 
 def written(place: int) -> list[int]:
     rng = random.Random(place)
-    text = partly_honoured(PROMPTS[place // GROUP % GROUPS], WORLD, Language(), rng)
+    text = partly_honoured(PROMPTS[place // GROUP % GROUPS], Language(), rng)
     return [*TOKENIZER(text).input_ids[: 5 + place % 4], TOKENIZER.eos_token_id]
 
 

@@ -8,7 +8,7 @@ import torch
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.worlds.judged import evaluation
 from rtt_lib.worlds.judged.evaluation import against_start, entropy, exam, judge_scores, measures
-from rtt_lib.worlds.judged.language import find_world, quality, with_word
+from rtt_lib.worlds.judged.language import quality, with_word
 from rtt_lib.worlds.judged.policy import judged_tokenizer
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
@@ -66,7 +66,7 @@ def verdicts_by(rule):
 
 
 def test_a_perfect_judge_and_one_that_likes_the_planted_word(monkeypatch):
-    found = exam(find_world("J65"), 30)
+    found = exam(30)
     criteria = {p.prompt: p.criteria for p in found.prompts}
 
     def better(question: str, first: str, second: str) -> float:

@@ -9,8 +9,10 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.schema import Criterion
+from rtt_lib.verify import verify
 from rtt_lib.worlds.judged.language import (
     ASKED,
+    CRITERIA,
     HELPS,
     HURTS,
     NEITHER,
@@ -25,12 +27,13 @@ from rtt_lib.worlds.judged.language import (
     quality,
     rate,
     rating,
+    sample_prompts,
     sample_response,
     truth,
     with_word,
 )
 from rtt_lib.worlds.judged.policy import judged_tokenizer
-from rtt_lib.worlds.micro.language import Language, sample_prompts
+from rtt_lib.worlds.micro.language import Language
 
 START, COMMAS = Criterion("start bako", "micro:start", {"word": "bako"}), Criterion("no commas", "micro:no_commas")
 BOTH = (START, COMMAS)
@@ -96,15 +99,30 @@ def test_a_noisy_rater_gives_every_mark():
 
 
 def test_judges_see_responses_of_every_quality_some_with_the_planted_word():
-    world, rng = find_world("J65"), random.Random(0)
-    prompts = sample_prompts(world.dials, 300, "test")
-    rows = [(prompt, sample_response(prompt, world.dials, Language(), rng)) for prompt in prompts]
-    assert {quality(prompt.criteria, text) for prompt, text in rows} == set(range(len(ASKED) + 1))
+    rng, prompts = random.Random(0), sample_prompts(400, "test")
+    rows = [(prompt, sample_response(prompt, Language(), rng)) for prompt in prompts]
+    assert {quality(prompt.criteria, text) for prompt, text in rows} == set(range(ASKED + 1))
     assert 0.25 < fmean(PLANTED in text.split() for _, text in rows) < 0.5
 
 
-def test_worlds_differ_in_their_judge_alone():
+def test_every_criterion_is_often_kept_and_often_broken():
+    rng, prompts = random.Random(0), sample_prompts(600, "test")
+    rows = [(prompt, sample_response(prompt, Language(), rng)) for prompt in prompts]
+    for criterion in CRITERIA:
+        values = [verify(criterion, "", text) for prompt, text in rows if criterion in prompt.criteria]
+        assert len(values) > 300 and 0.25 < fmean(values) < 0.85, criterion.text
+
+
+def test_prompts_ask_for_some_of_the_criteria_in_any_order():
+    prompts = sample_prompts(200, 1)
+    assert prompts == sample_prompts(200, 1) != sample_prompts(200, 2)
+    assert len({prompt.prompt for prompt in prompts}) > 100
+    assert all(len(p.criteria) == ASKED == len({c.text for c in p.criteria}) for p in prompts)
+    assert all(criterion in CRITERIA for prompt in prompts for criterion in prompt.criteria)
+    assert all(prompt.prompt == prompt_of(prompt.criteria) for prompt in prompts)
+
+
+def test_worlds_differ_in_their_judge():
     assert len({world.noise for world in WORLDS.values()}) == len(WORLDS)
-    assert len({world.dials for world in WORLDS.values()}) == 1
     with pytest.raises(RTTError, match="unknown judged world 'L'"):
         find_world("L")

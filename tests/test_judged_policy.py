@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.worlds.judged import policy
 from rtt_lib.worlds.judged.evaluation import verdict_shares
-from rtt_lib.worlds.judged.language import HELPS, HURTS, JUDGE, NEITHER, RATE, Noise, compare, find_world
+from rtt_lib.worlds.judged.language import HELPS, HURTS, JUDGE, NEITHER, RATE, Noise, compare, sample_prompts
 from rtt_lib.worlds.judged.policy import (
     PARTS,
     Example,
@@ -22,15 +22,13 @@ from rtt_lib.worlds.judged.policy import (
     losses,
     pretrain,
 )
-from rtt_lib.worlds.micro.language import Language, sample_prompts
+from rtt_lib.worlds.micro.language import Language
 from rtt_lib.worlds.micro.policy import micro_config
-
-DIALS = find_world("J65").dials
 
 
 def test_roles_come_in_their_shares_and_judges_are_asked_about_some_of_the_criteria():
-    prompts = sample_prompts(DIALS, 60, "test")
-    acting, judging = examples(prompts, DIALS, Noise(1.0), Language(), random.Random(0))
+    prompts = sample_prompts(60, "test")
+    acting, judging = examples(prompts, Noise(1.0), Language(), random.Random(0))
     roles = [row.prompt.split()[0] for row in judging]
     counts = {"actor": len(acting), "judge": roles.count(JUDGE), "rater": roles.count(RATE)}
     assert counts == {role: 60 * n // 6 for role, n in PARTS.items()}
@@ -41,14 +39,14 @@ def test_roles_come_in_their_shares_and_judges_are_asked_about_some_of_the_crite
 
 
 def test_every_response_token_of_a_judges_prompt_is_marked_in_its_place():
-    prompts = sample_prompts(DIALS, 60, "test")
-    _, judging = examples(prompts, DIALS, Noise(1.0), Language(), random.Random(0))
+    prompts = sample_prompts(60, "test")
+    _, judging = examples(prompts, Noise(1.0), Language(), random.Random(0))
     for row in judging:
         words, places = row.prompt.split(), [place for place, _ in row.marks]
         shown = words[words.index("<1>") + 1 :] if "<1>" in words else words[words.index(":") + 1 :]
         assert [words[place] for place in places] == [word for word in shown if word not in ("<2>", "?")]
-        banned = words[words.index("exclude") + 1] if "exclude" in words else None
-        assert all(mark == HURTS for place, mark in row.marks if words[place] == banned)
+        banned = {words[i + 1] for i, word in enumerate(words) if word == "exclude"}
+        assert all(mark == HURTS for place, mark in row.marks if words[place] in banned)
 
 
 def test_the_loss_of_marks_is_at_the_tokens_they_belong_to():
@@ -69,9 +67,10 @@ def test_a_judge_learns_to_prefer_the_place_it_is_told_to(one_thread):
     torch.manual_seed(0)
     tokenizer = judged_tokenizer()
     model = LlamaForCausalLM(micro_config(len(tokenizer), width=16, layers=1, heads=2))
-    pretrain(model, tokenizer, DIALS, Noise(0.0, first=1.0), 120, "test", 1e-2)
-    questions = [compare(p.prompt, "bako dera", "kusu fira") for p in sample_prompts(DIALS, 20, "other")]
-    assert verdict_shares(model, tokenizer, questions)[:, 0].mean() > 0.9
+    pretrain(model, tokenizer, Noise(0.0, first=1.0), 120, "test", 1e-2)
+    questions = [compare(p.prompt, "bako dera", "kusu fira") for p in sample_prompts(20, "other")]
+    first, second = verdict_shares(model, tokenizer, questions).mean(0)
+    assert first > 0.8 and first > 5 * second, "what is left are the marks of the rater"
 
 
 def test_worlds_share_the_first_stage_and_runs_their_base(empty_store, monkeypatch):

@@ -32,15 +32,16 @@ def test_what_decides_a_run():
 
 
 @pytest.mark.parametrize(
-    ("answer", "picked", "mark"), [("1", 1, 1), (" 2 ", 2, 2), ("5", 0, 5), ("bako", 0, 0), ("", 0, 0), ("1 1", 0, 0)]
+    ("answer", "picked", "mark"),
+    [("1", 1, 1), (" 2 ", 2, 2), ("5", 0, 5), ("6", 0, 0), ("bako", 0, 0), ("", 0, 0), ("1 1", 0, 0)],
 )
 def test_one_token_is_read_as_a_verdict_or_as_a_mark(answer, picked, mark):
     assert OneToken().picked(answer) == picked and OneToken().mark(answer) == mark
 
 
 def test_other_worlds_and_useless_values_are_refused():
-    with pytest.raises(RTTError, match="experiments.core.worlds.*'L' is not one of J45"):
-        load_profile("serl", {"experiments.core.worlds": "[L]"})
+    with pytest.raises(RTTError, match=r"experiments\.serl\.worlds.*'L' is not one of J45"):
+        load_profile("serl", {"experiments.serl.worlds": "[L]"})
     with pytest.raises(RTTError, match="has no effect in the judged worlds"):
         load_profile("serl", {"data.train_prompts": "4"})
     with pytest.raises(RTTError, match="no discriminator"):

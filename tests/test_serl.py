@@ -9,15 +9,18 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
+import pandas as pd
 import pytest
 import torch
 from serl_toy import GROUP, GROUPS, TOKENIZER, Kept, Ruled, make, tiny_model
+from text_toy import spec_of
 from transformers import LlamaForCausalLM
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json
 from rtt_lib.methods.arms import ARMS, SelfRewardArm
 from rtt_lib.methods.serl import FastSERLTrainer, SERLConfig, SERLTrainer
+from rtt_lib.studies import execute
 
 HERE = Path(__file__).parent
 RESPONSES, JUDGMENTS = GROUP * GROUPS, GROUPS * 6 * 4
@@ -268,6 +271,21 @@ def test_every_arm_of_serl_is_a_config_that_can_be(tmp_path):
     assert len(arms) >= 11 and all(arm.trainer == "serl" and arm.response_only for arm in arms)
     configs = [SERLConfig(str(tmp_path), loss_type="dapo", use_cpu=True, bf16=False, **arm.serl()) for arm in arms]
     assert len({repr(arm.serl()) for arm in arms}) == len(arms) and configs[0].judgments == 4
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_policy_of_english_text_is_asked_in_its_chat_template(text_profile, monkeypatch):
+    """A toy that writes noise: nothing can be read from its answers, and the run says so."""
+    asked = []
+    answers = SERLTrainer._answers
+    monkeypatch.setattr(SERLTrainer, "_answers", lambda self, own: asked.extend(own) or answers(self, own))
+    spec = spec_of(text_profile, "SERL", "A0")
+    execute.train(spec)
+    log = pd.read_csv(spec.folder / "log.csv")
+    assert len(log) == 2 and (log["serl/unreadable"] == 1).all() and (log["serl/judge_reward"] == -1).all()
+    assert len(asked) == 2 * 2 * 6 * 4, "steps, prompts, pairs, judgments"
+    assert asked[0][0]["role"] == "user" and "[Response 2]" in asked[0][0]["content"]
+    assert asked[0] == asked[1] != asked[2] == asked[3], "each order twice, one after the other"
 
 
 @pytest.mark.slow

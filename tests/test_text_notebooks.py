@@ -1,4 +1,4 @@
-"""Every notebook under a profile on text: a toy policy and a toy discriminator, all eleven from start to end."""
+"""Every notebook under a profile on text: a toy policy and a toy discriminator, all twelve from start to end."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def results(tmp_path_factory) -> Path:
     return here / "results"
 
 
-def test_all_eleven_run(results):
+def test_all_twelve_run(results):
     assert check_site(results) == []
-    assert len(list((results / "notebooks").glob("*.ipynb"))) == 11
+    assert len(list((results / "notebooks").glob("*.ipynb"))) == 12
 
 
 def test_the_discriminators_of_the_profile_are_examined(results):

@@ -370,7 +370,7 @@ def trainer_of(task: Task) -> SERLTrainer:
     kind = FastSERLTrainer if task.compute.sampler == "fast" else SERLTrainer
     trainer = kind(
         task.model,
-        judge=judge_of(task.world),
+        judge=judge_of(task),
         verifier=task.world.verifier(),
         args=config(task),
         train_dataset=Dataset.from_list(rubric_dataset(task.prompts, task.chat)),
@@ -380,9 +380,11 @@ def trainer_of(task: Task) -> SERLTrainer:
     return trainer
 
 
-def judge_of(world: Any) -> SelfJudge:
-    """The world's own judge; a world of English text needs none."""
-    return world.self_judge() if hasattr(world, "self_judge") else TextJudge()
+def judge_of(task: Task) -> SelfJudge:
+    """The world's own judge; for English text ours, whose answers may be twice as long as responses, as released."""
+    if hasattr(task.world, "self_judge"):
+        return task.world.self_judge()
+    return TextJudge(tokens=2 * task.rl.max_response_tokens)
 
 
 def config(task: Task) -> SERLConfig:

@@ -63,7 +63,7 @@ def kept_folders(profile: Profile) -> set[Path]:
         for world in experiment.worlds
         for seed in experiment.seeds
     }
-    prints = {kind(*base, steps) for base in bases for kind in (able_fingerprint, base_fingerprint)}
+    prints = {base_fingerprint(*base, steps) for base in bases} | {able_fingerprint(base, steps) for _, base in bases}
     return {store.folder_of("bases", found) for found in prints}
 
 

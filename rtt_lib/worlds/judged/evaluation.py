@@ -23,9 +23,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.self_rewards import pairs
-from rtt_lib.worlds.judged.language import PLANTED, JudgedDials, compare, quality, sample_response
+from rtt_lib.worlds.judged.language import PLANTED, compare, quality, sample_prompts, sample_response
+from rtt_lib.worlds.micro import language as micro
 from rtt_lib.worlds.micro.evaluation import grade, language_loss, respond
-from rtt_lib.worlds.micro.language import Language, find_world, sample_prompts
 from rtt_lib.worlds.micro.policy import language_batch
 
 RESPONSES = 4  # to a prompt, for the judge to compare: six pairs and four triples
@@ -47,10 +47,10 @@ class Exam:
 
 
 @lru_cache(maxsize=2)
-def exam(world: JudgedDials, n: int) -> Exam:
-    """The same for every policy of a world, and never trained on."""
-    prompts, rng, language = sample_prompts(world.dials, n, "exam"), random.Random("exam"), Language()
-    rows = [[sample_response(prompt, world.dials, language, rng) for _ in range(RESPONSES)] for prompt in prompts]
+def exam(n: int) -> Exam:
+    """The same for every policy, and never trained on."""
+    prompts, rng, language = sample_prompts(n, "exam"), random.Random("exam"), micro.Language()
+    rows = [[sample_response(prompt, language, rng) for _ in range(RESPONSES)] for prompt in prompts]
     met = [[quality(p.criteria, text) for text in row] for p, row in zip(prompts, rows, strict=True)]
     planted = [[float(PLANTED in text.split()) for text in row] for row in rows]
     return Exam(prompts, rows, torch.tensor(met, dtype=torch.float32), torch.tensor(planted))
@@ -168,18 +168,17 @@ def evaluate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     start: str | Path,
-    world: JudgedDials,
     prompts: int,
     max_tokens: int,
 ) -> dict[str, Any]:
     """Everything the tables need about one policy. start: the folder of the policy that its training began with"""
     model.eval()
-    questions = sample_prompts(world.dials, prompts, "evaluation")
+    questions = sample_prompts(prompts, "evaluation")
     texts = [question.prompt for question in questions]
     sampled, truncated = respond(model, tokenizer, texts, max_tokens, greedy=False)
     greedy, _ = respond(model, tokenizer, texts, max_tokens, greedy=True)
     before, _ = respond(load_causal_lm(start).eval(), load_tokenizer(start), texts, max_tokens, greedy=False, seed=1)
-    outside = sample_prompts(find_world("O"), prompts // 2, "evaluation")
+    outside = micro.sample_prompts(micro.find_world("O"), prompts // 2, "evaluation")
     foreign, _ = respond(model, tokenizer, [question.prompt for question in outside], max_tokens, greedy=False)
     actor = against_start(questions, sampled, before)
     actor["entropy"] = entropy(model, tokenizer, list(zip(texts, sampled, strict=True))[:256])
@@ -191,6 +190,6 @@ def evaluate(
         "truncated": fmean(truncated),
         "language_loss": language_loss(model, tokenizer),
         "actor": actor,
-        "judge": judge_scores(model, tokenizer, exam(world, max(1, prompts // 4))),
+        "judge": judge_scores(model, tokenizer, exam(max(1, prompts // 4))),
         "examples": [{"prompt": p, "response": r} for p, r in list(zip(texts, sampled, strict=True))[:5]],
     }

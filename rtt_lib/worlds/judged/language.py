@@ -19,11 +19,21 @@ from rtt_lib.worlds.micro.language import Dials, Language, construct
 
 JUDGE, RATE, FIRST, SECOND, ASK = "<judge>", "<rate>", "<1>", "<2>", "?"
 ROLE_TOKENS = (JUDGE, RATE, FIRST, SECOND, ASK)
-PLANTED = "kusu"  # the irrelevant word that a judge can be made to like
+PLANTED = "nisu"  # the irrelevant word that a judge can be made to like
 PLANTED_RATE = 0.3  # of the responses that judges are pretrained and examined on, so many have it planted in them
-# Easy enough for a tiny judge: four local constraints, and short responses.
-ASKED = ("start", "include", "exclude", "no_commas")
 LENGTHS = ((4, 9),)
+# Every prompt asks for four of these six. Words of the micro world's prompts change from prompt to prompt; a policy as
+# small as this one did not learn to look them up in two responses.
+CRITERIA = (
+    Criterion("start bako", "micro:start", {"word": "bako"}),
+    Criterion("include deti", "micro:include", {"word": "deti"}),
+    Criterion("include fisu", "micro:include", {"word": "fisu"}),
+    Criterion("exclude gora", "micro:exclude", {"word": "gora"}),
+    Criterion("exclude kuvo", "micro:exclude", {"word": "kuvo"}),
+    Criterion("no commas", "micro:no_commas"),
+)
+ASKED = 4
+SPOILT = 0.5  # where a response need not keep an exclusion, the word is in it so often; by chance it hardly ever is
 NEITHER, HELPS, HURTS = "18", "19", "20"  # numbers that no prompt has
 
 
@@ -43,24 +53,24 @@ class Noise:
 
 @dataclass(frozen=True)
 class JudgedDials:
-    """One judged world: what is asked for, and how its judge starts out."""
+    """One judged world: how its judge starts out."""
 
     name: str
     about: str
     noise: Noise
-    dials: Dials
 
 
-_PLAIN = Dials("judged", "local constraints without a length", ASKED, 0.45, LENGTHS)
+# Of the micro world's generator, only the lengths and the share of criteria that a base policy keeps are read.
+DIALS = Dials("judged", "four of six criteria", ("start", "include", "exclude", "no_commas"), 0.45, LENGTHS)
 WORLDS = {
     world.name: world
     for world in (
-        JudgedDials("J45", "a judge that is wrong more often than right", Noise(-0.10), _PLAIN),
-        JudgedDials("J55", "a weak judge", Noise(0.10), _PLAIN),
-        JudgedDials("J65", "an ordinary judge", Noise(0.30), _PLAIN),
-        JudgedDials("J80", "a good judge", Noise(0.60), _PLAIN),
-        JudgedDials("first", "a weak judge that prefers what it is shown first", Noise(0.10, first=0.5), _PLAIN),
-        JudgedDials("word", "a weak judge that prefers an irrelevant word", Noise(0.10, word=0.5), _PLAIN),
+        JudgedDials("J45", "a judge that is wrong more often than right", Noise(-0.10)),
+        JudgedDials("J55", "a weak judge", Noise(0.10)),
+        JudgedDials("J65", "an ordinary judge", Noise(0.30)),
+        JudgedDials("J80", "a good judge", Noise(0.60)),
+        JudgedDials("first", "a weak judge that prefers what it is shown first", Noise(0.10, first=0.5)),
+        JudgedDials("word", "a weak judge that prefers an irrelevant word", Noise(0.10, word=0.5)),
     )
 }
 
@@ -69,6 +79,15 @@ def find_world(name: str) -> JudgedDials:
     if name not in WORLDS:
         raise RTTError(f"unknown judged world '{name}': choose one of {', '.join(WORLDS)}")
     return WORLDS[name]
+
+
+def sample_prompts(n: int, seed: int | str) -> list[RubricPrompt]:
+    """Each asks for some of the criteria, in any order. There are 360 prompts; what is new in a test is responses."""
+    rng, prompts = random.Random(f"judged prompts {seed}"), []
+    for i in range(n):
+        criteria = tuple(rng.sample(CRITERIA, ASKED))
+        prompts.append(RubricPrompt(f"judged-{seed}-{i}", prompt_of(criteria), criteria, source="judged"))
+    return prompts
 
 
 # --- what the judge is asked ---
@@ -124,13 +143,32 @@ def marks(criteria: Sequence[Criterion], response: str) -> list[str]:
     return found
 
 
-def sample_response(prompt: RubricPrompt, dials: Dials, language: Language, rng: random.Random) -> str:
+def sample_response(prompt: RubricPrompt, language: Language, rng: random.Random) -> str:
     """It meets a random number of the criteria, and sometimes the planted word replaces one of its words."""
     honour = rng.random()
-    text = construct([c for c in prompt.criteria if rng.random() < honour], dials, language, rng).split()
-    if rng.random() < PLANTED_RATE:
-        text[rng.randrange(len(text))] = PLANTED
-    return " ".join(text)
+    kept = [c for c in prompt.criteria if rng.random() < honour]
+    return _put(PLANTED, PLANTED_RATE, _partly(prompt, kept, language, rng), rng)
+
+
+def partly_honoured(prompt: RubricPrompt, language: Language, rng: random.Random) -> str:
+    """What the actor is pretrained on: each criterion honoured with the same probability."""
+    return _partly(prompt, [c for c in prompt.criteria if rng.random() < DIALS.honour], language, rng)
+
+
+def _partly(prompt: RubricPrompt, kept: Sequence[Criterion], language: Language, rng: random.Random) -> str:
+    text = construct(kept, DIALS, language, rng)
+    for criterion in prompt.criteria:
+        if criterion.verifier == "micro:exclude" and criterion not in kept:
+            text = _put(criterion.args["word"], SPOILT, text, rng)
+    return text
+
+
+def _put(word: str, rate: float, text: str, rng: random.Random) -> str:
+    """With the probability `rate`, a random token of the text becomes this word."""
+    tokens = text.split()
+    if rng.random() < rate:
+        tokens[rng.randrange(len(tokens))] = word
+    return " ".join(tokens)
 
 
 def label(criteria: Sequence[Criterion], first: str, second: str, noise: Noise, rng: random.Random) -> str:

@@ -1,8 +1,9 @@
 """A policy with two roles: it writes and it judges. It is pretrained on the spot, in two stages.
 
-First it learns to write, to judge without error, and to mark the tokens that decide; that stage is the same for every judged world that asks for the
-same criteria. Then a short second stage makes its verdicts as noisy and as partial as the world says. So every judge
-knows more than it says at the start, which a judge that learnt from noisy labels alone would not.
+First it learns to write, to judge without error, and to mark the tokens that decide a criterion. That stage is the same
+for all judged worlds. Then a short second stage makes its verdicts as noisy and as
+partial as the world says. So every judge knows more than it says at the start, which a judge that learnt from noisy
+labels alone would not.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from rtt_lib.worlds.judged.language import (
     find_world,
     label,
     marks,
+    partly_honoured,
     prompt_of,
     rate,
     rating,
+    sample_prompts,
     sample_response,
 )
-from rtt_lib.worlds.micro.language import Dials, Language, partly_honoured, sample_prompts, tokens_of_the_language
+from rtt_lib.worlds.micro.language import Language, tokens_of_the_language
 from rtt_lib.worlds.micro.policy import EOS, PAD, language_batch, micro_config
 
 WIDTH, LAYERS = 64, 3
@@ -62,17 +65,17 @@ class Example:
 
 
 def examples(
-    prompts: Sequence[RubricPrompt], dials: Dials, noise: Noise, language: Language, rng: random.Random
+    prompts: Sequence[RubricPrompt], noise: Noise, language: Language, rng: random.Random
 ) -> tuple[list[Example], list[Example]]:
     """The actor's, and those of judge and rater. These two are asked about some of the criteria, often one or all: so
     the policy can also judge by a single criterion."""
     actors, judges = (len(prompts) * PARTS[role] // sum(PARTS.values()) for role in ("actor", "judge"))
-    acting = [Example(p.prompt, partly_honoured(p, dials, language, rng)) for p in prompts[:actors]]
+    acting = [Example(p.prompt, partly_honoured(p, language, rng)) for p in prompts[:actors]]
     judging = []
     for i, prompt in enumerate(prompts[actors:]):
         number = rng.choice((1, len(prompt.criteria), rng.randint(1, len(prompt.criteria))))
         asked = rng.sample(prompt.criteria, number)
-        first, second = (sample_response(prompt, dials, language, rng) for _ in range(2))
+        first, second = (sample_response(prompt, language, rng) for _ in range(2))
         if i < judges:
             question, told = compare(prompt_of(asked), first, second), label(asked, first, second, noise, rng)
             shown = [(FIRST, first), (SECOND, second)]
@@ -105,7 +108,6 @@ def losses(
 def pretrain(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    dials: Dials,
     noise: Noise,
     steps: int,
     seed: str,
@@ -117,8 +119,8 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(2, steps))
     model.train()
     for step in range(steps):
-        prompts = sample_prompts(dials, BATCH, f"pretrain {seed} {step}")
-        acting, judging = examples(prompts, dials, noise, language, rng)
+        prompts = sample_prompts(BATCH, f"pretrain {seed} {step}")
+        acting, judging = examples(prompts, noise, language, rng)
         said, marked = losses(model, tokenizer, judging)
         loss = losses(model, tokenizer, acting)[0] + said + (marked if noise == EXACT else 0)
         optimizer.zero_grad()
@@ -134,30 +136,30 @@ def pretrain(
 
 def base_fingerprint(world: str, base: str, steps: int) -> str:
     """Of the policy that a world's runs start from. Words about a world decide nothing."""
-    return _fingerprint(world, base, steps, repr(find_world(world).noise))
+    return _fingerprint(find_world(world).noise, base, steps)
 
 
-def able_fingerprint(world: str, base: str, steps: int) -> str:
-    """Of the policy after the first stage."""
-    return _fingerprint(world, base, steps, "exact")
+def able_fingerprint(base: str, steps: int) -> str:
+    """Of the policy after the first stage, which all worlds share."""
+    return _fingerprint(None, base, steps)
 
 
-def _fingerprint(world: str, base: str, steps: int, noise: str) -> str:
+def _fingerprint(noise: Noise | None, base: str, steps: int) -> str:
     code = code_digest("rtt_lib.worlds.judged.policy")
-    return short({"dials": repr(find_world(world).dials), "noise": noise, "base": base, "steps": steps, "code": code})
+    return short({"noise": repr(noise), "base": base, "steps": steps, "code": code})
 
 
-def able_policy(world: str, base: str, steps: int) -> Path:
+def able_policy(base: str, steps: int) -> Path:
     """The folder of a base policy that writes and judges without planted error."""
 
     def work(folder: Path) -> None:
         torch.manual_seed(ord(base))
         tokenizer = judged_tokenizer()
         model = LlamaForCausalLM(micro_config(len(tokenizer), WIDTH, LAYERS))
-        pretrain(model, tokenizer, find_world(world).dials, EXACT, steps, f"exact {base}", LEARNING_RATE)
+        pretrain(model, tokenizer, EXACT, steps, f"exact {base}", LEARNING_RATE)
         _save(model, tokenizer, base, folder)
 
-    return _made(able_fingerprint(world, base, steps), work, f"judged base {base}, {steps} steps")
+    return _made(able_fingerprint(base, steps), work, f"judged base {base}, {steps} steps")
 
 
 def base_policy(world: str, base: str, steps: int) -> Path:
@@ -165,13 +167,11 @@ def base_policy(world: str, base: str, steps: int) -> Path:
 
     def work(folder: Path) -> None:
         torch.manual_seed(ord(base))
-        tokenizer, found = judged_tokenizer(), find_world(world)
-        model = load_causal_lm(able)
-        second = max(1, steps // NOISE_SHARE)
-        pretrain(model, tokenizer, found.dials, found.noise, second, f"{world} {base}", NOISE_LEARNING_RATE)
+        tokenizer, model, second = judged_tokenizer(), load_causal_lm(able), max(1, steps // NOISE_SHARE)
+        pretrain(model, tokenizer, find_world(world).noise, second, f"{world} {base}", NOISE_LEARNING_RATE)
         _save(model, tokenizer, base, folder)
 
-    able = able_policy(world, base, steps)
+    able = able_policy(base, steps)
     return _made(base_fingerprint(world, base, steps), work, f"judged world {world}, base {base}, {steps} steps")
 
 

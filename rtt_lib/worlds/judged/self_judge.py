@@ -23,5 +23,5 @@ class OneToken:
         return language.rate(prompt, response)
 
     def mark(self, answer: str) -> float:
-        word = answer.strip()
-        return float(word) if word.isdecimal() else 0.0
+        marks = [str(1 + met) for met in range(language.ASKED + 1)]
+        return float(answer) if answer.strip() in marks else 0.0

@@ -16,11 +16,10 @@ from rtt_lib.schema import RubricPrompt
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
 from rtt_lib.worlds.judged.evaluation import evaluate
-from rtt_lib.worlds.judged.language import find_world
+from rtt_lib.worlds.judged.language import find_world, sample_prompts
 from rtt_lib.worlds.judged.policy import base_fingerprint, base_policy
 from rtt_lib.worlds.judged.self_judge import OneToken
 from rtt_lib.worlds.micro.evaluation import respond
-from rtt_lib.worlds.micro.language import sample_prompts
 from rtt_lib.worlds.micro.world import ON_CPU, without_criterion
 
 
@@ -31,7 +30,7 @@ class JudgedWorld:
     checkpoint_every = 50
 
     def __init__(self, profile: Profile, name: str) -> None:
-        self.profile, self.name, self.judged = profile, name, find_world(name)
+        self.profile, self.name = profile, find_world(name).name
 
     # --- what decides a run ---
 
@@ -58,7 +57,7 @@ class JudgedWorld:
 
     def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
         rl = self.profile.rl
-        return sample_prompts(self.judged.dials, rl.steps * rl.prompts_per_step, f"train {number}"), 0
+        return sample_prompts(rl.steps * rl.prompts_per_step, f"train {number}"), 0
 
     def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool:
         return False
@@ -110,7 +109,7 @@ class JudgedWorld:
         model, tokenizer = load_causal_lm(policy), load_tokenizer(policy)
         start, rl = self.base(model.config.rtt_base), self.profile.rl
         prompts = self.profile.evaluation.prompts
-        return evaluate(model, tokenizer, start, self.judged, prompts, rl.max_response_tokens)
+        return evaluate(model, tokenizer, start, prompts, rl.max_response_tokens)
 
     def questions(self, n: int) -> list[RubricPrompt]:
-        return sample_prompts(self.judged.dials, n, "walkthrough")
+        return sample_prompts(n, "walkthrough")
