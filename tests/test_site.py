@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 from pathlib import Path
 
@@ -30,6 +32,9 @@ Code keeps its dollars: `$x_1$` stays.
 """
 
 
+FINDING = 'RTT-CSR rises from 0 to 1 & stays "there".'
+
+
 def _notebook(path: Path, prose: str, outputs: list) -> None:
     code = nbformat.v4.new_code_cell("response_advantage(rewards, group_size=8)", id="code", outputs=outputs)
     cells = [nbformat.v4.new_markdown_cell(prose, id="prose"), code]
@@ -47,14 +52,14 @@ def results(tmp_path) -> Path:
     save_table(pd.DataFrame([one], columns=COMPARISON_COLUMNS), "claim_comparisons", tmp_path)
     fig, axis = plt.subplots()
     axis.plot([0, 1], [0, 1], color=arm_color("RTT-CSR"), label="RTT-CSR")
-    save_figure(fig, "accuracy_by_step", tmp_path)
+    save_figure(fig, "accuracy_by_step", tmp_path, FINDING)
     plt.close(fig)
     new = nbformat.v4.new_output
-    html = pd.DataFrame({"response": [NASTY]})._repr_html_()
+    table = pd.DataFrame({"response": [NASTY]})._repr_html_()
     outputs = [
         new("stream", name="stdout", text=NASTY),
         new("display_data", data={"text/markdown": NASTY}),
-        new("display_data", data={"text/html": html}),
+        new("display_data", data={"text/html": table}),
         new("display_data", data={"application/javascript": "alert(1)", "text/plain": "a script"}),
     ]
     _notebook(tmp_path / "notebooks" / "01_advantage.ipynb", PROSE, outputs)
@@ -70,6 +75,30 @@ def test_the_site_has_no_defect_that_shows_without_a_browser(results):
     assert {path.name for path in (results / "site").iterdir()} == {
         *("01_advantage.html", "02_words.html", "figures.html", "tables.html", "manifest.html", "style.css")
     }
+
+
+def test_a_figure_says_what_it_shows_to_those_who_do_not_see_it(results, tmp_path):
+    escaped = FINDING.replace("&", "&amp;").replace('"', "&#34;")
+    text = (results / "site" / "figures.html").read_text()
+    assert f'alt="{escaped}"' in text and f"accuracy by step. {escaped}" in text
+    assert f'alt="{escaped}"' in (results / "index.html").read_text()
+
+    png = base64.b64encode((results / "figures" / "accuracy_by_step.png").read_bytes()).decode()
+    image = nbformat.v4.new_output("display_data", data={"image/png": png})
+    path = results / "notebooks" / "04_drawn.ipynb"
+    _notebook(path, "# Drawn", [image, nbformat.from_dict(image)])
+    drawn = nbformat.read(path, 4)
+    drawn.cells[1].source = 'save_figure(\n    draw(x), "accuracy_by_step",\n    results,\n)\nanother()'
+    nbformat.write(drawn, path)
+    alts = re.findall(r"<img alt=(['\"])(.*?)\1 src", notebook_page(path).body)
+    assert [html.unescape(alt) for _, alt in alts] == [FINDING, "The figure this cell draws"]
+
+
+def test_a_contents_list_leads_to_headings(results):
+    listed = "# T\n\n1. [Is it so, or not?](#1.-Is-it-so,-or-not?)\n2. [Lost](#2.-Lost)\n\n## 1. Is it so, or not?"
+    _notebook(results / "notebooks" / "04_listed.ipynb", listed, [])
+    build_site(results)
+    assert check_site(results) == ["site/04_listed.html: #2.-Lost names no place on that page"]
 
 
 def test_claims_come_first_and_everything_is_reachable(results):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ from markupsafe import Markup
 from rtt_lib.files import read_json, write_text
 from rtt_lib.report.credit_lab import site_script
 from rtt_lib.report.front_page import front_page
+from rtt_lib.report.theme import finding_of
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
@@ -67,7 +69,8 @@ def build_site(results_dir: str | Path) -> Path:
     tables = [read_table(path) for path in sorted((results / "tables").glob("*.csv"))]
     figures = [path.stem for path in sorted((results / "figures").glob("*.png"))]
     manifest = read_json(results / "manifest.json") if (results / "manifest.json").is_file() else {}
-    common = {"pages": pages, "tables": tables, "figures": figures, "manifest": manifest}
+    findings = {name: finding_of(results / "figures" / f"{name}.png") for name in figures}
+    common = {"pages": pages, "tables": tables, "figures": figures, "findings": findings, "manifest": manifest}
     common["profile"] = manifest.get("profile", results.name)
     write_text(site / "style.css", (TEMPLATES / "style.css").read_text(encoding="utf-8") + _code_colors())
     for name in ("figures", "tables", "manifest"):
@@ -151,8 +154,9 @@ def notebook_page(path: Path) -> Page:
 
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
+        said = iter(_findings(cell, path.parent.parent / "figures"))
         for output in cell.get("outputs", []):
-            _tame(output)
+            _tame(output, said)
     title, opening = _title_and_opening(notebook.cells, path.stem)
     body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"path": str(path.parent)}})
     return Page(path.stem, title, opening, Markup(body))
@@ -178,11 +182,18 @@ def _plain_text(markdown: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"[*`$]", "", markdown)).strip()
 
 
-def _tame(output: dict) -> None:
+def _findings(cell: dict, figures: Path) -> list[str]:
+    """What the figures that a cell saves show, in their order."""
+    names = re.findall(r'save_figure\(.*?"([\w-]+)",\s*results\b', cell.source, re.DOTALL)
+    return [finding_of(figures / f"{name}.png") for name in names]
+
+
+def _tame(output: dict, findings: Iterator[str]) -> None:
     """Drop what runs code, and render Markdown outputs here with their raw HTML escaped: they may hold model text."""
     data = output.get("data", {})
     if "image/png" in data:
-        output["metadata"].setdefault("image/png", {}).setdefault("alt", "The figure this cell draws")
+        said = next(findings, "") or "The figure this cell draws"
+        output["metadata"].setdefault("image/png", {}).setdefault("alt", said)
     for kind in [kind for kind in data if "javascript" in kind or "widget" in kind]:
         del data[kind]
     if "text/markdown" in data:
@@ -216,9 +227,7 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
                 return super().link(text, url.removeprefix("./").removesuffix(".ipynb") + ".html", title)
             return text
 
-    renderer = Renderer(
-        escape=escape, attachments=attachments or {}, embed_images=bool(folder), exclude_anchor_links=True, path=folder
-    )
+    renderer = Renderer(escape=escape, attachments=attachments or {}, embed_images=bool(folder), path=folder)
     return MarkdownWithMath(renderer=renderer).render(source)
 
 
