@@ -267,8 +267,8 @@ def test_what_cannot_be_is_refused(tmp_path, changes, message):
 
 
 def test_every_arm_of_serl_is_a_config_that_can_be(tmp_path):
-    arms = [arm for arm in ARMS.values() if isinstance(arm, SelfRewardArm)]
-    assert len(arms) >= 11 and all(arm.trainer == "serl" and arm.response_only for arm in arms)
+    arms = [arm for arm in ARMS.values() if isinstance(arm, SelfRewardArm) and arm.trainer == "serl"]
+    assert len(arms) >= 12 and all(arm.response_only for arm in arms)
     configs = [SERLConfig(str(tmp_path), loss_type="dapo", use_cpu=True, bf16=False, **arm.serl()) for arm in arms]
     assert len({repr(arm.serl()) for arm in arms}) == len(arms) and configs[0].judgments == 4
 
