@@ -142,6 +142,7 @@ def test_the_scaffold_is_seen_in_sampling_and_not_in_learning(tmp_path, monkeypa
         assert {tokenizer.decode(ids, skip_special_tokens=True) for ids in batch} <= bare
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread", "empty_store")
 @pytest.mark.parametrize("arm", ["RL-CSR bandit", "RTT-CSR filter", "RL-CSR reversed"])
 def test_it_trains_on_the_same_number_of_responses_and_says_which_levels(arm):

@@ -107,11 +107,12 @@ def test_a_contradiction_cannot_hold_with_what_it_contradicts():
             assert not satisfiable([item, other]) and satisfiable([other])
 
 
-def test_a_planted_contradiction_stays_at_all_higher_levels():
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_planted_contradiction_stays_at_all_higher_levels(nested):
     planted = 0
     for seed in range(60):
         rng = random.Random(seed)
-        found = [satisfiable(c) for c in levels(with_contradiction(draw(LANGUAGE, rng), rng), True, rng)]
+        found = [satisfiable(c) for c in levels(with_contradiction(draw(LANGUAGE, rng), rng), nested, rng)]
         assert found[0] and found == sorted(found, reverse=True), "once it is there, it stays"
         planted += not found[-1]
     assert planted >= 55, "only `no commas` alone has no contradiction"

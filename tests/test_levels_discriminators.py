@@ -17,6 +17,7 @@ from rtt_lib.worlds.levels.discriminators import fingerprint, folder_of, trained
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread", "empty_store")
 def test_it_is_trained_once_and_reads_accounts_and_turn_marks():
     profile = short_profile()

@@ -61,7 +61,7 @@ def test_all_are_there_in_order():
             "05_length_bias",
         ),
         *("06_rtt_grpo", "07_baselines_and_ablations", "08_benchmarks", "09_token_attribution"),
-        *("10_released_code_audit", "11_beyond_the_paper", "12_serl"),
+        *("10_released_code_audit", "11_beyond_the_paper", "12_serl", "13_conifer"),
     ]
     discover(NOTEBOOKS)  # their declared dependencies exist and come before them
 

@@ -432,11 +432,21 @@ def modules() -> set[str]:
 def named_in_the_tree() -> set[str]:
     """A line `- **`verify/`** ...` and those below it name the modules of one folder in backticks."""
     found = set()
-    for item in section("The tree").split("\n- ")[1:]:
+    for item in (REPOSITORY / "docs" / "tree.md").read_text(encoding="utf-8").split("\n- ")[1:]:
         folder, *names = re.findall(r"`([\w/]+)`", item)
         place = "" if folder == "rtt_lib/" else folder
         found |= {place} | {place + name for name in names}
     return found - {""}
+
+
+def folders_of(text: str) -> list[str]:
+    return re.findall(r"^- \*\*`(\w+/)`", text, re.MULTILINE)
+
+
+def test_the_readme_names_every_folder_in_the_order_of_the_tree():
+    folders = folders_of(section("The tree"))
+    assert [*folders, "rtt_lib/"] == folders_of((REPOSITORY / "docs" / "tree.md").read_text(encoding="utf-8"))
+    assert set(folders) == {name for name in modules() if re.fullmatch(r"\w+/", name)}
 
 
 def test_the_tree_names_every_module():

@@ -156,8 +156,12 @@ def levels(criteria: Sequence[Criterion], nested: bool, rng: random.Random) -> l
 def _with_one_swapped(
     current: tuple[Criterion, ...], criteria: Sequence[Criterion], rng: random.Random
 ) -> tuple[Criterion, ...]:
-    """Another item of the same family for one of them; the words of the whole question stay different."""
-    places = [k for k, criterion in enumerate(current) if criterion.args]  # `no commas` has no other item
+    """Another item of the same family for one of them; the words of the whole question stay different.
+
+    `no commas` has no other item. What takes part in a contradiction is kept, so that the contradiction stays.
+    """
+    fixed = [pair for pair in ((criterion, _opposite(criterion)) for criterion in criteria) if pair[1] in criteria]
+    places = [k for k, own in enumerate(current) if own.args and not any(own in pair for pair in fixed)]
     if not places:
         return current
     k = rng.choice(places)

@@ -26,6 +26,7 @@ from rtt_lib.worlds.micro.world import LEARNING_RATES, ON_CPU, without_criterion
 from rtt_lib.worlds.teaching import LEVELS, Account, Critique, Ladder, Rung
 
 RATES = LEARNING_RATES | {"conversations": LEARNING_RATES["sft"]}
+QUESTIONS = 4  # that SFT on conversations sees for each prompt that RL sees
 
 
 class LevelsWorld:
@@ -132,17 +133,16 @@ class LevelsWorld:
         return ON_CPU
 
     def supervised(self, trainer: str) -> Supervised:
-        """SFT on conversations sees as many questions as RL prompts, once."""
-        rl = self.profile.rl
+        """SFT on conversations is longer than the others, which see as many prompts as RL; all see each once."""
+        rl, own = self.profile.rl, trainer == "conversations"
         settings = {
-            "max_steps": rl.minibatches * rl.steps,
+            "max_steps": rl.minibatches * rl.steps * (QUESTIONS if own else 1),
             "learning_rate": RATES[trainer],
             "lr_scheduler_type": "constant",
         }
-        tokens = LONGEST if trainer == "conversations" else rl.max_response_tokens
-        return Supervised(
-            rl.prompts_per_step // rl.minibatches, tokens, settings, "rl.prompts_per_step / rl.minibatches"
-        )
+        tokens = LONGEST if own else rl.max_response_tokens
+        responses = rl.prompts_per_step // rl.minibatches
+        return Supervised(responses, tokens, settings, "rl.prompts_per_step / rl.minibatches")
 
     # --- how good it is ---
 
