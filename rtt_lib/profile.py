@@ -26,8 +26,9 @@ class Data:
 
     source: a line of `rtt_lib.worlds`: `micro` (the closed little language), `english` (composed prompts and a small
     policy that is made on the spot), `composed` (our tasks x constraints), or a data set by name, from the hub or from
-    `path` (`hir16k`, or `conifer` for SFT alone). responses: a strong LLM's to these prompts, for SFT and DPO, a JSONL
-    file of `id` and `response`; rules write them for `micro`, `english` and `composed`.
+    `path` (`hir16k`, `conifer` for SFT alone, `ultrafeedback` for SERL alone). responses: a strong LLM's to these
+    prompts, for SFT and DPO, a JSONL file of `id` and `response`; rules write them for `micro`, `english` and
+    `composed`.
     """
 
     source: str

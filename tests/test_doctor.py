@@ -60,6 +60,7 @@ def test_what_each_profile_needs() -> None:
         "a hub for mistralai/Mistral-7B-v0.1",
         "a hub for Conifer",
     ]
+    assert missing("paper-serl-qwen3-8b", {"hub"}, gpus=8) == ["a hub for Qwen/Qwen3-8B", "a hub for UltraFeedback"]
 
 
 def test_an_empty_folder_of_benchmarks_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,15 @@ def test_the_plan_of_conifer_is_sft_on_one_machine():
     assert not [lack for lack in missing(profile) if "discriminator" in lack], "no arm reads one"
 
 
+def test_the_plan_of_serl_has_a_server_and_no_judge_but_the_policy():
+    profile, results = load_profile("paper-serl-qwen3-8b"), Path("results/paper-serl-qwen3-8b")
+    server, last = launch_commands(profile, results)
+    assert server == "trl vllm-serve --model Qwen/Qwen3-8B" and last.startswith("rtt run paper-serl-qwen3-8b ")
+    text = describe(profile, [], results)
+    for part in ("ultrafeedback: the hub; 5000 training prompts", "5 trainings of 390 steps", "0 for the judge"):
+        assert part in text
+
+
 def test_a_profile_given_as_a_path_is_named_so_in_commands():
     """By its name nothing would be found: it is in no folder of profiles."""
     profile, results = load_profile("paper-qwen3-4b"), Path("elsewhere")

@@ -20,7 +20,7 @@ def test_every_shipped_profile_loads(path: Path) -> None:
 
 def test_all_profiles_are_there() -> None:
     own = "ci quick micro micro-full tuning fresh english serl conifer smol smol-cpu smol-ten"
-    paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b paper-conifer-mistral-7b"
+    paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b paper-conifer-mistral-7b paper-serl-qwen3-8b"
     assert {path.stem for path in PARAMS} == {*own.split(), *paper.split()}
 
 
@@ -50,6 +50,12 @@ def test_conversations_train_sft_alone(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text("{}\n")
     text = message(conifer, data__responses=str(tmp_path / "own.jsonl"))
     assert "data.responses: conifer holds its own" in text
+
+
+def test_prompts_alone_train_serl_alone() -> None:
+    for arm in ("RL-CSR", "RTT-AON", "SFT", "SERL per criterion"):
+        text = message("paper-serl-qwen3-8b", experiments__core__arms=f"[base, {arm}]")
+        assert f"'{arm}' needs criteria or responses, and ultrafeedback has prompts alone" in text
 
 
 def test_soft_criteria_need_a_judge() -> None:

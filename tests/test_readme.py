@@ -389,7 +389,7 @@ def in_readme(text: str, table: str) -> str:
 def test_the_table_of_claims_is_what_the_command_makes():
     made = readme.verdicts_table(RESULTS)
     assert in_readme(README, made) == README, "run python -m rtt_lib.report.readme"
-    rows = [line.strip("| ").split(" | ") for line in made.splitlines()[2:]]
+    rows = [line.strip("| ").split(" | ") for line in made.split("\n\n")[0].splitlines()[2:]]
     assert [cells[0] for cells in rows] == [f"C{n}" for n in range(1, 12)]
     for profile, column in (("micro", 2), (FULL, 3)):
         assert [cells[column] for cells in rows] == table("claims", profile)["verdict"].tolist()
@@ -410,12 +410,31 @@ def test_verdicts_of_two_profiles_stand_side_by_side(tmp_path):
     assert in_readme(text, made) == f"before\n{readme.BEGIN}\n{made}{readme.END}\nafter\n"
 
 
+def test_claims_of_other_papers_have_tables_of_their_own(tmp_path):
+    """A profile's own claims come before RTT's, which a whole run of it leaves too."""
+    for profile, name, claim in (
+        ("micro", "claims", "C1"),
+        ("micro", "serl_claims", "S-C1"),  # of notebook 12, which runs nothing there
+        ("serl", "serl_claims", "S-C1"),
+        ("serl", "claims", "C1"),
+        ("conifer", "conifer_claims", "K-C1"),
+    ):
+        (tmp_path / profile / "tables").mkdir(parents=True, exist_ok=True)
+        rows = f"claim,statement,verdict,low\n{claim},s,undecided,0.1\n"
+        (tmp_path / profile / "tables" / f"{name}.csv").write_text(rows)
+    tables = [text.splitlines() for text in readme.verdicts_table(tmp_path).split("\n\n")]
+    assert [lines[0] for lines in tables] == [
+        f"| claim | statement | `{profile}` |" for profile in ("micro", "serl", "conifer")
+    ]
+    assert [lines[2:] for lines in tables] == [[f"| {n} | s | undecided |"] for n in ("C1", "S-C1", "K-C1")]
+
+
 def test_a_readme_without_the_marks_and_other_claims_are_errors(tmp_path):
     with pytest.raises(RTTError, match="belongs between the lines"):
         in_readme(f"before\n{readme.END}\n{readme.BEGIN}\n", "table\n")
-    for profile, claim in (("small", "C1"), ("large", "C2")):
+    for profile, rows in (("small", "C1,s,partly\n"), ("large", "C1,s,partly\nC2,s,partly\n")):
         (tmp_path / profile / "tables").mkdir(parents=True)
-        (tmp_path / profile / "tables" / "claims.csv").write_text(f"claim,statement,verdict\n{claim},s,partly\n")
+        (tmp_path / profile / "tables" / "claims.csv").write_text(f"claim,statement,verdict\n{rows}")
     with pytest.raises(RTTError, match="judge different claims"):
         readme.verdicts_table(tmp_path, ("small", "large"))
 

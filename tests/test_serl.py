@@ -12,15 +12,18 @@ from statistics import mean, stdev
 import pandas as pd
 import pytest
 import torch
+import yaml
 from serl_toy import GROUP, GROUPS, TOKENIZER, Kept, Ruled, make, tiny_model
+from text_toy import SETTINGS as OF_TEXT
 from text_toy import spec_of
 from transformers import LlamaForCausalLM
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json
+from rtt_lib.files import read_json, write_jsonl
 from rtt_lib.methods.arms import ARMS, SelfRewardArm
 from rtt_lib.methods.serl import FastSERLTrainer, SERLConfig, SERLTrainer
 from rtt_lib.studies import execute
+from rtt_lib.studies.profiles import load_profile
 
 HERE = Path(__file__).parent
 RESPONSES, JUDGMENTS = GROUP * GROUPS, GROUPS * 6 * 4
@@ -267,8 +270,8 @@ def test_what_cannot_be_is_refused(tmp_path, changes, message):
 
 
 def test_every_arm_of_serl_is_a_config_that_can_be(tmp_path):
-    arms = [arm for arm in ARMS.values() if isinstance(arm, SelfRewardArm)]
-    assert len(arms) >= 11 and all(arm.trainer == "serl" and arm.response_only for arm in arms)
+    arms = [arm for arm in ARMS.values() if isinstance(arm, SelfRewardArm) and arm.trainer == "serl"]
+    assert len(arms) >= 12 and all(arm.response_only for arm in arms)
     configs = [SERLConfig(str(tmp_path), loss_type="dapo", use_cpu=True, bf16=False, **arm.serl()) for arm in arms]
     assert len({repr(arm.serl()) for arm in arms}) == len(arms) and configs[0].judgments == 4
 
@@ -286,6 +289,24 @@ def test_a_policy_of_english_text_is_asked_in_its_chat_template(text_profile, mo
     assert len(asked) == 2 * 2 * 6 * 4, "steps, prompts, pairs, judgments"
     assert asked[0][0]["role"] == "user" and "[Response 2]" in asked[0][0]["content"]
     assert asked[0] == asked[1] != asked[2] == asked[3], "each order twice, one after the other"
+
+
+@pytest.mark.usefixtures("one_thread", "without_hub")
+def test_prompts_without_criteria_train_it(text_folder, empty_store, tmp_path):
+    """As of UltraFeedback. Rules have nothing to say here, and nothing is logged of them."""
+    rows = [{"prompt": f"Name animal {n}.", "chosen": []} for n in range(4)]
+    write_jsonl(tmp_path / "prompts.jsonl", rows)
+    settings = OF_TEXT | {
+        "data": {"source": "ultrafeedback", "path": str(tmp_path / "prompts.jsonl"), "train_prompts": 3},
+        "policy": {"model": str(text_folder / "model")},
+        "experiments": {"core": {"arms": ["base", "SERL"], "seeds": ["A0"]}},
+    }
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
+    spec = spec_of(load_profile(tmp_path / "toy.yaml"), "SERL", "A0")
+    execute.train(spec)
+    log = pd.read_csv(spec.folder / "log.csv")
+    assert len(log) == 2 and (log["serl/unreadable"] == 1).all()
+    assert "verdict/csr" not in log or log["verdict/csr"].isna().all()
 
 
 @pytest.mark.slow

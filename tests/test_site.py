@@ -115,6 +115,19 @@ def test_without_a_claims_table_the_index_says_so(tmp_path):
     assert "no claims table yet" in build_site(tmp_path).read_text() and check_site(tmp_path) == []
 
 
+def test_claims_of_another_paper_come_first_in_a_run_for_them(tmp_path):
+    for name, claim, verdict in (("serl_claims", "S-C1", "supported"), ("claims", "C1", "replicates")):
+        save_table(pd.DataFrame({"claim": [claim], "statement": ["It works"], "verdict": [verdict]}), name, tmp_path)
+    write_json(tmp_path / "manifest.json", {"profile": "serl"})
+    index = build_site(tmp_path).read_text()
+    assert "<td>S-C1</td>" in index and "<td>C1</td>" not in index
+    assert '<span class="verdict good">supported</span> 1.' in index and "supported within the margin" in index
+    assert "GRPO compares" not in index and check_site(tmp_path) == []
+    write_json(tmp_path / "manifest.json", {"profile": "micro"})
+    index = build_site(tmp_path).read_text()
+    assert "<td>C1</td>" in index and "<td>S-C1</td>" not in index and "GRPO compares" in index
+
+
 def test_model_text_is_escaped_everywhere(results):
     for page in [results / "index.html", *(results / "site").glob("*.html")]:
         text = page.read_text()

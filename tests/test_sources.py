@@ -8,7 +8,7 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load, load_prompts
-from rtt_lib.schema import Criterion
+from rtt_lib.schema import Criterion, RubricPrompt
 
 CODE = "def check_following(instruction, response):\n    return len(response) < 50\n"
 HIR = [
@@ -319,6 +319,15 @@ def test_what_cannot_be_loaded_says_so(tmp_path):
         load("tulu3", jsonl(tmp_path / "tulu.jsonl", {**TULU, "messages": TULU["messages"][:1]}))
 
 
+def test_ultrafeedback_is_prompts_alone(tmp_path):
+    rows = [{"prompt": text, "chosen": [], "score_chosen": 9.5} for text in ("Why is iron red?", "Why is iron red?")]
+    found = load("ultrafeedback", jsonl(tmp_path / "prompts.jsonl", *rows))
+    assert found[0] == RubricPrompt("ultrafeedback-1", "Why is iron red?", (), source="ultrafeedback")
+    assert [prompt.id for prompt in found] == ["ultrafeedback-1", "ultrafeedback-2"]
+    with pytest.raises(RTTError, match=r"rows.jsonl:1: field 'prompt' is missing"):
+        load("ultrafeedback", jsonl(tmp_path / "rows.jsonl", {"instruction": "Why is iron red?"}))
+
+
 def test_limit_reads_only_so_many(tmp_path):
     assert len(load("hir16k", jsonl(tmp_path / "hir.jsonl", *HIR), limit=2)) == 2
 
@@ -326,5 +335,5 @@ def test_limit_reads_only_so_many(tmp_path):
 def test_every_data_set_of_the_paper_is_there():
     assert set(SOURCES) == {
         "hir16k", "tulu3", "ifeval", "ifbench", "ifbench-head", "muldimif", "advancedif", "infobench", "math500",
-        "gpqa", "mmlu-pro", "conifer",
+        "gpqa", "mmlu-pro", "conifer", "ultrafeedback",
     }  # fmt: skip

@@ -159,9 +159,9 @@ class Result:
         return NEGLIGIBLE if inside else UNDECIDED
 
 
-def decide(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Result]:
+def decide(runs: pd.DataFrame, curves: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Result]:
     """Every claim. runs: one row per run, as of `records.results_table`; curves: one per step"""
-    results = [compare(claim, differences(claim, runs, curves)) for claim in CLAIMS]
+    results = [compare(claim, differences(claim, runs, curves)) for claim in claims]
     tested = [result for result in results if result.pairs >= ENOUGH_RUNS]
     adjusted = dict(zip((r.claim.id for r in tested), holm([r.p for r in tested]), strict=True))
     return [Result(**{**vars(r), "adjusted": adjusted.get(r.claim.id, math.nan)}) for r in results]

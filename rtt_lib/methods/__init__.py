@@ -19,6 +19,7 @@ METHODS = {
     "conversations": "rtt_lib.methods.conversations",
     "curriculum": "rtt_lib.methods.curriculum",
     "serl": "rtt_lib.methods.serl",
+    "serl-criteria": "rtt_lib.methods.serl_criteria",
 }
 
 

@@ -110,7 +110,7 @@ class CurriculumArm(Arm):
 
 @dataclass(frozen=True)
 class SelfRewardArm(Arm):
-    """A policy that rewards itself (`rtt_lib.methods.serl`); the settings are those of `SERLConfig`."""
+    """A policy that rewards itself (`rtt_lib.methods.serl`, `serl_criteria`); the settings are `SERLConfig`'s."""
 
     trainer: str = "serl"
     beta: float | None = 0.0
@@ -278,6 +278,7 @@ def _curricula(*arms: Arm) -> list[Arm]:
 
 def _self_rewarding() -> list[Arm]:
     """SERL, the parts that its paper takes away, and our controls."""
+    by_criterion: dict[str, Any] = {"trainer": "serl-criteria", "beta": None, "scheme": "relative"}
     return [
         SelfRewardArm("SERL", "one policy writes and judges, as in the released code"),
         SelfRewardArm("SERL summed", "both losses count 1 all along, as in the paper", objective="summed"),
@@ -291,6 +292,11 @@ def _self_rewarding() -> list[Arm]:
         SelfRewardArm("SERL frozen judge", "the base policy judges all along", judge_reward="none", frozen_judge=True),
         SelfRewardArm("SERL Copeland", "a pair counts for the response that won most of it", scores="majority"),
         SelfRewardArm("SERL other pairs", "R_J by scores without the judged pair", judge_reward="other pairs"),
+        SelfRewardArm("SERL 16 judgments", "K = 16, as many questions as four criteria take", judgments=16),
+        SelfRewardArm("SERL per criterion", "own verdicts by criterion, credit to the tokens it is about",
+                      **by_criterion, relevance="oracle"),
+        SelfRewardArm("SERL per criterion even", "the same verdicts, their credit spread evenly", **by_criterion,
+                      relevance="uniform"),
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""The table of claims in README.md, made from the committed results.
+"""The tables of claims in README.md, made from the committed results.
 
-python -m rtt_lib.report.readme     writes it between the two marks, which are HTML comments
+python -m rtt_lib.report.readme     writes them between the two marks, which are HTML comments
 """
 
 from __future__ import annotations
@@ -15,20 +15,46 @@ from rtt_lib.files import write_text
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.tables import markdown_table
 
-PROFILES = ("micro", "micro-full", "english")  # of these, the ones that have results
+PROFILES = ("micro", "micro-full", "english", "serl", "conifer")  # of these, the ones that have results
 BEGIN, END = "<!-- claims: made by python -m rtt_lib.report.readme -->", "<!-- claims end -->"
 
 
 def verdicts_table(results: Path, profiles: Sequence[str] = PROFILES) -> str:
-    """One row per claim: its number, its statement, and its verdict in each profile that has results, as Markdown."""
-    tables = {profile: results / profile / "tables" / "claims.csv" for profile in profiles}
-    profiles = [profile for profile, path in tables.items() if path.is_file()]
-    claims = [pd.read_csv(tables[profile]) for profile in profiles]
-    for profile, found in zip(profiles[1:], claims[1:], strict=True):
-        if found["claim"].tolist() != claims[0]["claim"].tolist():
-            raise RTTError(f"{profile} and {profiles[0]} judge different claims: run both profiles with this code")
-    verdicts = {f"`{profile}`": found["verdict"] for profile, found in zip(profiles, claims, strict=True)}
-    return markdown_table(claims[0][["claim", "statement"]].assign(**verdicts))
+    """One row per claim: its number, its statement, and its verdict in each profile that has results, as Markdown.
+
+    Profiles that judge the same claims share a table; those of another paper's claims have their own below it.
+    """
+    groups: list[dict[str, pd.DataFrame]] = []
+    for profile in profiles:
+        path = claims_file(results / profile / "tables", profile)
+        if path is None:
+            continue
+        found = pd.read_csv(path)
+        group = next((group for group in groups if _share_claims(found, group)), None)
+        if group is None:
+            groups.append({profile: found})
+        else:
+            group[profile] = found
+    return "\n".join(map(_table_of, groups))
+
+
+def claims_file(tables: Path, profile: str) -> Path | None:
+    """The claims that a profile is for: `<profile>_claims.csv` of another paper's, else RTT's `claims.csv`."""
+    names = (f"{profile}_claims.csv", "claims.csv")
+    return next((tables / name for name in names if (tables / name).is_file()), None)
+
+
+def _share_claims(found: pd.DataFrame, group: dict[str, pd.DataFrame]) -> bool:
+    return any(not set(found["claim"]).isdisjoint(other["claim"]) for other in group.values())
+
+
+def _table_of(group: dict[str, pd.DataFrame]) -> str:
+    (first, claims), *others = group.items()
+    for profile, found in others:
+        if found["claim"].tolist() != claims["claim"].tolist():
+            raise RTTError(f"{profile} and {first} judge different claims: run both profiles with this code")
+    verdicts = {f"`{profile}`": found["verdict"] for profile, found in group.items()}
+    return markdown_table(claims[["claim", "statement"]].assign(**verdicts))
 
 
 def between(text: str, begin: str, end: str, table: str, page: str) -> str:

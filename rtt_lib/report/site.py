@@ -32,6 +32,14 @@ VERDICT_CLASSES = {
 }
 # A blank after a full stop, but not after one that belongs to an abbreviation: `(Eq. 1)`.
 SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\bEq\.)(?<!\bEqs\.)(?<!\bFig\.)(?<!\bApp\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+")
+# Those of `analysis.serl_claims` and `analysis.contrasts`, on the claims of other papers.
+NEIGHBOUR_CLASSES = {
+    "supported": "good",
+    "negligible": "mixed",
+    "undecided": "mixed",
+    "contradicted": "bad",
+    "untested": "untested",
+}
 # What a reader should see first, of those a run has: notebook 06's.
 FIRST_FIGURES = {
     "core_learning_curves": "Plain RL and RTT in training, on the same prompts and seeds",
@@ -81,9 +89,10 @@ def build_site(results_dir: str | Path) -> Path:
         write_text(site / f"{page.stem}.html", text)
     _remove_stale(site, {page.stem for page in pages} | {"figures", "tables", "manifest"})
     by_name = {table.name: table for table in tables}
-    claims, advice = by_name.get("claims"), by_name.get("recommendation")
+    neighbours, advice = by_name.get(f"{common['profile']}_claims"), by_name.get("recommendation")
+    claims = neighbours or by_name.get("claims")
     front = {"front": front_page(results / "tables", {page.stem[:2]: page_parts(page) for page in pages})}
-    front |= {"counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
+    front |= {"neighbours": neighbours, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
     front["recommendation"] = SENTENCE_END.split(advice.rows[0][0])[0] if advice and advice.rows else ""
     front["script"] = None
     if (found := site_script(results)) is not None:
@@ -114,13 +123,14 @@ def _render(template: str, **values: Any) -> str:
 
 def verdict_class(text: str) -> str:
     """The colour class of a table cell that holds a verdict, empty for any other cell."""
-    return VERDICT_CLASSES.get(text.strip().lower(), "")
+    return (VERDICT_CLASSES | NEIGHBOUR_CLASSES).get(text.strip().lower(), "")
 
 
 def count_verdicts(claims: Table | None) -> dict[str, int]:
-    """How many claims have each verdict, in the order of VERDICT_CLASSES."""
-    said = [text for row in claims.rows for text in row if text in VERDICT_CLASSES] if claims else []
-    return {verdict: said.count(verdict) for verdict in VERDICT_CLASSES if verdict in said}
+    """How many claims have each verdict, in the order of the classes above."""
+    known = VERDICT_CLASSES | NEIGHBOUR_CLASSES
+    said = [text for row in claims.rows for text in row if text in known] if claims else []
+    return {verdict: said.count(verdict) for verdict in known if verdict in said}
 
 
 def read_table(path: Path) -> Table:

@@ -8,6 +8,7 @@
 | advancedif, infobench | facebook/AdvancedIF, kqsong/InFoBench | RubricPrompt, all soft |
 | math500, gpqa, mmlu-pro | HuggingFaceH4/MATH-500, Idavidrein/gpqa, TIGER-Lab/MMLU-Pro | Question with its answer |
 | conifer | ConiferLM/Conifer | Conversation: questions from easy to hard, or with feedback |
+| ultrafeedback | HuggingFaceH4/ultrafeedback_binarized | RubricPrompt without criteria, for SERL |
 
 `load_prompts` has one more: followbench, YuxinJiang/FollowBench, whose rows make prompts in groups.
 
@@ -360,6 +361,12 @@ def _conifer(row: Row, where: str, rng: random.Random) -> Conversation:
     return conversation_from_json(row, where, f"conifer-{_number(where)}")
 
 
+def _ultrafeedback(row: Row, where: str, rng: random.Random) -> RubricPrompt:
+    """The prompt alone. The data's responses and ratings are not read. The rows' own ids stand for texts, some of
+    which occur twice."""
+    return RubricPrompt(f"ultrafeedback-{_number(where)}", field(row, "prompt", str, where), (), source="ultrafeedback")
+
+
 # ---------------------------------------------------------------------------------------------------------- questions
 
 
@@ -402,4 +409,5 @@ SOURCES = {
     "gpqa": Source("Idavidrein/gpqa", _gpqa, config="gpqa_main"),
     "mmlu-pro": Source("TIGER-Lab/MMLU-Pro", _mmlu_pro, split="test"),
     "conifer": Source("ConiferLM/Conifer", _conifer, split="train_sft"),
+    "ultrafeedback": Source("HuggingFaceH4/ultrafeedback_binarized", _ultrafeedback, split="train_prefs"),
 }

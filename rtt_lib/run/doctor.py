@@ -243,7 +243,7 @@ def lacks(profile: Profile, present: Container[str], gpus: int, benchmarks: Cont
         missing.append("SmolLM2")
     if from_hub and "hub" not in present:
         missing.append(f"a hub for {', '.join(from_hub)}")
-    data_set = {"hir16k": "HiR-16K", "conifer": "Conifer"}.get(profile.data.source)
+    data_set = {"hir16k": "HiR-16K", "conifer": "Conifer", "ultrafeedback": "UltraFeedback"}.get(profile.data.source)
     if data_set and not profile.data.path and "hub" not in present:
         missing.append(f"a hub for {data_set}")
     if profile.data.source == "hir16k" and "sandbox" not in present:

@@ -57,6 +57,12 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
             f"'{named}' needs criteria, and {data.source} has none: base and SFT can learn from it",
             where,
         )
+        _require(
+            data.source not in worlds.BARE or arm.trainer in ("none", "serl"),
+            dotted,
+            f"'{named}' needs criteria or responses, and {data.source} has prompts alone: base and SERL can use them",
+            where,
+        )
         if arm.supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
             _require(

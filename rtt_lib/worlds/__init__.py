@@ -21,11 +21,13 @@ FAMILIES = {
     "composed": "rtt_lib.worlds.text",
     "hir16k": "rtt_lib.worlds.text",
     "conifer": "rtt_lib.worlds.text",
+    "ultrafeedback": "rtt_lib.worlds.text",
     "english": "rtt_lib.worlds.english",
     "levels": "rtt_lib.worlds.levels",
     "judged": "rtt_lib.worlds.judged",
 }
 GIVEN = ("conifer",)  # data sources with responses to their prompts and without criteria: SFT alone can learn them
+BARE = ("ultrafeedback",)  # data sources of prompts without responses and criteria: for policies that reward themselves
 
 
 def family(profile: Profile) -> ModuleType:
