@@ -1,19 +1,19 @@
 """What came out in the micro world, as five statements that can be tested in any world.
 
-Each statement is a list of paired comparisons that it says are positive. Verdicts are words of `claims`: `replicates`
-where all of them are shown, `partly` where some are and at least as many as show the opposite, `does not replicate`
-where more show the opposite, else `cannot be tested`: then every interval holds zero, or there are too few runs.
+Each statement is a list of paired comparisons that it says are positive. It is judged as the paper's claims are
+(`judging`), on all seeds that a world has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from rtt_lib.analysis.claims import SCORE, Comparison, Judgement, compare, in_figures, pairs_of, untested, verdict_of
 from rtt_lib.analysis.comparison import QUARTERS, SAME_REWARD, quarters
+from rtt_lib.analysis.evidence import SCORE, Comparison, comparison
+from rtt_lib.analysis.judging import judge
 from rtt_lib.analysis.shapes import GLOBAL, LENGTH, run_shapes
 
 ARMS = ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-AON no EOS")  # whose shapes are compared
@@ -27,6 +27,12 @@ class Runs:
     scores: pd.DataFrame
     curves: pd.DataFrame
     shapes: pd.DataFrame
+
+
+def compare(frame: pd.DataFrame, arm: str, baseline: str, column: str) -> list[Comparison]:
+    """One comparison for each world, over all of its seeds."""
+    seeds = frame.groupby("world")["seed"].unique() if len(frame) else {}
+    return [comparison(frame, arm, baseline, column, world, sorted(here)) for world, here in seeds.items()]
 
 
 def early_lead(runs: Runs) -> list[Comparison]:
@@ -66,16 +72,6 @@ FINDINGS = (
     Finding("rounding", "RTT needs relevance that is rounded", rounding),
     Finding("relative", "`relative` beats RTT and RL with the same reward", relative),
 )
-
-
-def judge(comparisons: Sequence[Comparison]) -> Judgement:
-    """Are all of these shown to be positive?"""
-    tested = [one for one in comparisons if one.tested]
-    if not tested:
-        return untested("fewer than three paired runs.")
-    shown, opposite = (sum(one.result[way] for one in tested) for way in ("better", "worse"))
-    reason = f"shown in {shown} of {len(tested)} comparisons, the opposite in {opposite}."
-    return Judgement(in_figures(tested), pairs_of(tested), verdict_of(shown, opposite, len(tested)), reason)
 
 
 def findings_table(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
