@@ -195,6 +195,14 @@ def test_c8_only_rl_collapses(tmp_path, rl, rtt, verdict):
     assert f"RL-CSR: {5 * (rl < 0.4)} of 5 runs lose a third" in judged.ours
 
 
+def test_c8_gives_the_reason_of_its_own_verdict(tmp_path):
+    """The rule's words on what decides are about another verdict where C8's own rule overrides it."""
+    none = claims.c8(evidence(tmp_path, lines=curves(RL__CSR=(20, 0.6, 1.0), RTT__CSR=(20, 0.6, 1.0))))
+    assert none.reason.startswith("No run of RL-CSR collapses, so ") and "Without" not in none.reason
+    both = claims.c8(evidence(tmp_path, lines=curves(RL__CSR=(20, 0.2, 1.0), RTT__CSR=(20, 0.35, 1.0))))
+    assert "runs of RTT-CSR collapse too" in both.reason and "Without" not in both.reason
+
+
 def test_c8_with_one_run_cannot_be_tested(tmp_path):
     lines = curves(seeds=("A0",), RL__CSR=(20, 0.2, 1.0), RTT__CSR=(20, 0.6, 1.0))
     assert claims.c8(evidence(tmp_path, lines=lines)).verdict == UNTESTED

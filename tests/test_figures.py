@@ -54,6 +54,28 @@ class TestFigures:
         places = sorted(text.xyann[1] for text in fig.axes[0].texts)
         assert len(places) == 3 and min(np.diff(places)) > 0.08
 
+    def test_more_than_four_arms_share_out_over_panels_with_one_scale(self):
+        arms = ["RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-AON inter"]
+        curves = pd.concat([curves_of([[0.1 * n] * 12] * 3, arm) for n, arm in enumerate(arms)])
+        fig = figures.learning_curves(curves, [*arms, "RTT-AON mass"], ["verdict/aon"])
+        assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [arms[:3], arms[3:]]
+        first, second = (ax.get_ylim() for ax in fig.axes)
+        assert first == second and first[0] >= 0 and first[1] > 0.4
+
+    def test_the_axis_of_a_share_ends_at_zero_and_one(self):
+        runs = runs_of(RL_AON=[0.0, 0.0, 1.0], RTT_AON=[1.0, 1.0, 1.0])
+        low, high = figures.score_figure(runs, ["RL-AON", "RTT-AON"]).axes[0].get_xlim()
+        assert (low, high) == (0, 1)
+        fig = figures.learning_curves(curves_of([[0.0] * 6 + [1.0] * 6] * 3, "RL-AON"), ["RL-AON"], ["verdict/aon"])
+        assert fig.axes[0].get_ylim()[0] == 0 and fig.axes[0].get_ylim()[1] <= 1
+
+    def test_a_row_without_a_run_in_one_world_says_so(self):
+        runs = runs_of(worlds="LM", RL_AON=[0.1, 0.2, 0.3], RTT_AON=[0.2, 0.3, 0.5])
+        runs = runs[(runs["world"] == "L") | (runs["arm"] == "RL-AON")]
+        left, right = figures.score_figure(runs, ["RL-AON", "RTT-AON"]).axes
+        assert [text.get_text() for text in left.texts] == []
+        assert [(text.get_text(), text.get_position()[1]) for text in right.texts] == [("not run", 1)]
+
     def test_band_is_the_bootstrap_interval(self):
         lines = [[0.1], [0.2], [0.6], [0.4], [0.5]]
         _, ax = plt.subplots()

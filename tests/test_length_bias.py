@@ -16,6 +16,8 @@ from rtt_lib.analysis.length_bias import (
     bias_table,
     check_derivation,
     derivation,
+    equation_17,
+    error_of,
     length_shares,
     mean_advantage,
     pooled_mean,
@@ -52,6 +54,20 @@ def test_eq_12_and_17_hold_for_any_response_not_only_the_shortest(group, data):
     s = split(arrays(group), data.draw(st.integers(0, len(group) - 1)))
     assert pooled_mean(s.w_j, s.mean_j, s.mean_rest) == pytest.approx(s.mean, abs=1e-12)
     assert pooled_variance(s.w_j, s.var_j, s.var_rest, s.gap) == pytest.approx(s.variance, abs=1e-12)
+
+
+def test_a_line_that_is_right_has_no_error_and_one_that_drops_a_term_has():
+    assert error_of(equation_17) < 1e-12
+    largest = max(s.w_j * (1 - s.w_j) * s.gap**2 for s in seen_by(lambda s: s.variance))
+    assert error_of(lambda s: s.w_j * s.var_j + (1 - s.w_j) * s.var_rest) == pytest.approx(largest) and largest > 0.1
+
+
+def seen_by(line):
+    """The moments of every group that `error_of` asks a line about."""
+    found = []
+    error_of(lambda s: found.append(s) or line(s))
+    assert len(found) == 500
+    return found
 
 
 def test_worked_by_hand():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -242,6 +243,17 @@ def test_executed_notebooks_are_the_same_twice(house):
     assert {"line.png", "line.svg", "02_second.html", "first.csv"} <= {path.name for path in stable}
     rows = (it.results / "timings.csv").read_text().splitlines()
     assert rows[0] == "notebook,seconds" and [row.split(",")[0] for row in rows[1:]] == ["01_first", "02_second"]
+
+
+def test_an_executed_copy_names_its_profile_and_results_from_its_own_folder(house):
+    it = house("01_first")
+    it.run()
+    copy = it.results / "notebooks" / "01_first.ipynb"
+    cells = json.loads(copy.read_text())["cells"]
+    (injected,) = ["".join(c["source"]) for c in cells if "injected-parameters" in c["metadata"].get("tags", [])]
+    named = dict(re.findall(r'^(\w+) = "(.*)"$', injected, re.MULTILINE))
+    assert (copy.parent / named["profile_path"]).resolve() == it.results.resolve() / "profile.yaml"
+    assert (copy.parent / named["results_dir"]).resolve() == it.results.resolve()
 
 
 def test_the_kernel_is_this_interpreter(house, monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from rtt_lib.report import published_intervals as published
+from rtt_lib.report.reading import sentences_of
 
 
 def test_which_figures_are_counts():
@@ -51,3 +52,11 @@ def test_the_figure_shows_every_gain():
     figure = published.gains_figure()
     labels = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert len(labels) == 18 and "+6.28" in labels
+
+
+def test_the_sentence_on_gains_counts_what_its_table_holds():
+    frame = published.gain_intervals()
+    first, second = sentences_of(published.gain_sentence())
+    counted = f"{len(frame)} gains over RL with the same reward, {(frame['gain'] > 0).sum()} are positive."
+    assert first == f"Of the paper's {counted}"
+    assert f", {frame['excludes zero'].sum()} of them would be distinguishable" in second

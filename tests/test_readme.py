@@ -253,6 +253,10 @@ def the_other_claims() -> list[str]:
     assert {verdict("table_1_differences", "L", "RL-AON", name, profile=FULL) for name in ("SFT", "DPO")} == {"better"}
     sparse = table("table_1_differences", FULL).query("world == 'S' and measure == 'all satisfied'")
     assert set(sparse.loc[sparse["against"].isin(["SFT", "DPO"]), "verdict"]) == {OPEN}
+    judged = {name: table("claims", name).set_index("claim").loc["C2"] for name in ("micro", FULL)}
+    shown = {name: re.match(r"shown in (\d+ of \d+)", row["reason"])[1] for name, row in judged.items()}
+    worlds = {name: set(re.findall(r"(?:: |\| )([A-Z]) [+-]", row["ours"])) for name, row in judged.items()}
+    assert worlds == {"micro": {"L"}, FULL: {"L", "M", "S", "U"}}
     place = {"measure": "language loss", "factor": 1, "digits": 2}
     loss = [difference("table_2_differences", "L", f"RTT-{reward}", "base", **place) for reward in ("AON", "CSR")]
     inter = difference("table_3_differences", "L", "RTT-AON", "RTT-AON inter")
@@ -263,6 +267,8 @@ def the_other_claims() -> list[str]:
     beta = [difference("figure_3_differences", w, *smaller, flip=True, profile=FULL) for w in "LM"]
     return [
         f"RL-AON is {ahead[0]} points ahead of SFT and {ahead[1]} ahead of DPO",
+        f"supervised runs in L only, where the claim is shown in {shown['micro']} comparisons, and `micro-full` has "
+        f"them in all four worlds, where it is shown in {shown[FULL]}.",
         f"rises by {loss[0]} nats per token with RTT-AON and by {loss[1]} with RTT-CSR.",
         f"intra minus inter is {inter} points. In M and U it is open.",
         "The paper finds beta = 0.5 the best of five values. In worlds L and M beta = 0.25 is better, by "

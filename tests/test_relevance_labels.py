@@ -7,7 +7,7 @@ import pandas as pd
 from rtt_lib.relevance.annotate import Label
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.report import relevance_labels as labels
-from rtt_lib.schema import Criterion
+from rtt_lib.schema import Criterion, RubricPrompt
 
 START = Criterion("start bako", "micro:start", {"word": "bako"})
 SHORT = Criterion("at most 8 words", "micro:at_most_words", {"n": 8})
@@ -37,6 +37,14 @@ def test_counts_by_hand():
     assert table.loc["local positive, satisfied", ["segments", "relevant characters"]].tolist() == [1, 4 / 9]
     assert table.loc["local positive, violated", "nothing"] == 1 and table.loc["global, satisfied", "all"] == 1
     assert labels.edit_size("one two", "one two,") == 1 and labels.edit_size("abc", "axc") == 2
+
+
+def test_rows_that_change_are_shaded_in_one_response_and_bare_in_another():
+    comma = Criterion("no commas", "micro:no_commas")
+    prompt = RubricPrompt("x", "say", (START, SHORT, comma))
+    assert labels.rows_that_change(prompt, {"a": "bako desu", "b": "desu , bako"}) == 2, "the length is always shaded"
+    assert labels.rows_that_change(prompt, {"a": "bako desu", "b": "bako mera"}) == 0
+    assert labels.rows_that_change(prompt, {"a": "bako desu", "b": "mera desu"}) == 1
 
 
 def test_every_byte_of_an_emoji_is_relevant():

@@ -1,5 +1,8 @@
 """Notebook 06's views of one group of rollouts, by hand and on a real tiny policy."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from rtt_lib.profile import RL
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.relevance.sources import Oracle, Uniform
 from rtt_lib.report import rtt_grpo as credit_view
+from rtt_lib.report.theme import rgb_of
 from rtt_lib.schema import Criterion
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import Verifier
@@ -72,10 +76,30 @@ class TestCredit:
         assert (row["AON"], row["CSR"], row["tokens"]) == pytest.approx((1 / 3, 0.5, 4.0))
         assert row["mean |A_tok|"] == 0 and row["mean |A_res|"] > 0
 
+    def test_without_beta_the_two_means_of_the_summary_are_one_number(self):
+        """3, 4 and 5 tokens: a mean over responses would give another number than one over tokens."""
+        group = group_of(Oracle(), beta=0.0)
+        (row,) = credit_view.credit_summary({"x": group}).to_dict("records")
+        by_hand = sum(n * abs(a) for n, a in zip((3, 4, 5), group.a_res.tolist(), strict=True)) / 12
+        assert row["mean |A|"] == pytest.approx(row["mean |A_res|"]) == pytest.approx(by_hand)
+        assert by_hand != pytest.approx(group.a_res.abs().mean().item())
+
+    def test_silence_counts_the_responses_that_satisfy_everything(self):
+        said = credit_view.silence(group_of(Oracle()))
+        assert said.startswith("1 of 3 responses satisfy every criterion: here AON is not silent;")
+        failing = replace(group_of(Oracle()), verdicts=torch.zeros(3, 2))
+        assert credit_view.silence(failing).startswith(
+            "0 of 3 responses satisfy every criterion: AON gives all the same"
+        )
+
+    def test_the_telling_response_satisfies_most_of_the_flawed_ones(self):
+        assert credit_view.telling_response(group_of(Oracle(), reward="aon")) == 2
+
     def test_html_is_escaped_and_signed(self):
         html = credit_view.advantage_html(group_of(Oracle()), [0], "<script>")
         assert "<script>" not in html and "p &lt;b&gt;" in html and "&lt;end&gt;" in html
-        assert credit_view.UP in html and "+" in html
+        (raised,) = re.findall(r'background: (#\w{6})">bako<small>\+', html)
+        assert rgb_of(raised)[2] > rgb_of(raised)[0], "blue, not orange"
         assert "start bako: satisfied" in credit_view.relevance_html(group_of(Oracle()), 0)
 
 
@@ -98,6 +122,22 @@ def test_roll_out_stops_at_the_end_token_and_does_not_touch_the_random_state():
         assert len(offsets) == len(kept) and tokenizer.eos_token_id not in kept[:-1]
         assert kept[-1] == tokenizer.eos_token_id or len(kept) == first.token_ids.shape[1]
     assert all(len(row) == len(question.criteria) for row in first.verdicts)
+
+
+def test_a_group_in_which_every_response_fails_shows_most():
+    """From most to least: then a global criterion, then the spread of CSR; a group whose AON is unknown comes last."""
+    length = Criterion("at most 4 words", "micro:at_most_words", {"n": 4})
+    with_length = (RUBRIC[0], length)
+    groups = [
+        ([[0, 0], [0, 1]], with_length),
+        ([[0, 1], [1, 0]], with_length),
+        ([[0, 0], [0, 1]], RUBRIC),
+        ([[0, 1], [0, 1]], RUBRIC),
+        ([[1, 1], [0, 0]], with_length),
+        ([[1, torch.nan], [0, 0]], with_length),
+    ]
+    shown = [credit_view.shows(torch.tensor(verdicts, dtype=torch.float), rubric) for verdicts, rubric in groups]
+    assert shown == sorted(shown, reverse=True) and len(set(shown)) == len(shown)
 
 
 @pytest.mark.usefixtures("small_english")

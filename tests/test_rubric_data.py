@@ -18,7 +18,6 @@ from rtt_lib.report.rubric_data import (
     families_figure,
     families_table,
     micro_verdicts,
-    problems_sentences,
     problems_table,
     read_responses,
     rubric_sources,
@@ -169,8 +168,6 @@ def test_problems_in_every_world():
     assert table["world"].tolist() == ["L", "S", "M", "U"]
     assert (table["silent groups, AON"] > table["silent groups, CSR"]).all()
     assert (table["of these, other criteria"] >= table["of these, disjoint"]).all()
-    sentences = problems_sentences(table, 4)
-    assert len(sentences) == 4 and sentences[1].startswith("World S:") and "groups of 4" in sentences[1]
 
 
 def test_sparsity_is_what_independent_draws_give():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 from browser import browser, load
 
+from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.files import write_json
 from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page
 from rtt_lib.report.theme import apply_theme, arm_color, save_figure
@@ -29,6 +32,9 @@ Code keeps its dollars: `$x_1$` stays.
 """
 
 
+FINDING = 'RTT-CSR rises from 0 to 1 & stays "there".'
+
+
 def _notebook(path: Path, prose: str, outputs: list) -> None:
     code = nbformat.v4.new_code_cell("response_advantage(rewards, group_size=8)", id="code", outputs=outputs)
     cells = [nbformat.v4.new_markdown_cell(prose, id="prose"), code]
@@ -40,25 +46,24 @@ def _notebook(path: Path, prose: str, outputs: list) -> None:
 def results(tmp_path) -> Path:
     """A small run with everything a page can hold."""
     apply_theme()
-    save_table(
-        pd.DataFrame({"claim": ["C1"], "text": [NASTY], "here": [0.61234], "verdict": ["replicates"]}),
-        "claims",
-        tmp_path,
-    )
+    row = ["C1", NASTY, "replicates", NASTY, NASTY, "2 runs", NASTY, "notebook 02, part 1 (words)"]
+    save_table(pd.DataFrame([row], columns=COLUMNS), "claims", tmp_path)
+    one = ["C1", "RTT", NASTY, "L", "all satisfied", 5, 0.1, 0.05, 0.15, 0.95, 0.0, "shown"]
+    save_table(pd.DataFrame([one], columns=COMPARISON_COLUMNS), "claim_comparisons", tmp_path)
     fig, axis = plt.subplots()
     axis.plot([0, 1], [0, 1], color=arm_color("RTT-CSR"), label="RTT-CSR")
-    save_figure(fig, "accuracy_by_step", tmp_path)
+    save_figure(fig, "accuracy_by_step", tmp_path, FINDING)
     plt.close(fig)
     new = nbformat.v4.new_output
-    html = pd.DataFrame({"response": [NASTY]})._repr_html_()
+    table = pd.DataFrame({"response": [NASTY]})._repr_html_()
     outputs = [
         new("stream", name="stdout", text=NASTY),
         new("display_data", data={"text/markdown": NASTY}),
-        new("display_data", data={"text/html": html}),
+        new("display_data", data={"text/html": table}),
         new("display_data", data={"application/javascript": "alert(1)", "text/plain": "a script"}),
     ]
     _notebook(tmp_path / "notebooks" / "01_advantage.ipynb", PROSE, outputs)
-    _notebook(tmp_path / "notebooks" / "02_words.ipynb", "# Words\nWhich words count?", [])
+    _notebook(tmp_path / "notebooks" / "02_words.ipynb", "# Words\nWhich words count?\n\n## 1. Here", [])
     _notebook(tmp_path / "notebooks" / "03_broken.failed.ipynb", "# Broken", [])
     write_json(tmp_path / "manifest.json", {"profile": "tiny", "seeds": {"data": 0}, "parameters": {"about": "Small."}})
     build_site(tmp_path)
@@ -72,10 +77,35 @@ def test_the_site_has_no_defect_that_shows_without_a_browser(results):
     }
 
 
+def test_a_figure_says_what_it_shows_to_those_who_do_not_see_it(results, tmp_path):
+    escaped = FINDING.replace("&", "&amp;").replace('"', "&#34;")
+    text = (results / "site" / "figures.html").read_text()
+    assert f'alt="{escaped}"' in text and f"accuracy by step. {escaped}" in text
+    assert f'alt="{escaped}"' in (results / "index.html").read_text()
+
+    png = base64.b64encode((results / "figures" / "accuracy_by_step.png").read_bytes()).decode()
+    image = nbformat.v4.new_output("display_data", data={"image/png": png})
+    path = results / "notebooks" / "04_drawn.ipynb"
+    _notebook(path, "# Drawn", [image, nbformat.from_dict(image)])
+    drawn = nbformat.read(path, 4)
+    drawn.cells[1].source = 'save_figure(\n    draw(x), "accuracy_by_step",\n    results,\n)\nanother()'
+    nbformat.write(drawn, path)
+    alts = re.findall(r"<img alt=(['\"])(.*?)\1 src", notebook_page(path).body)
+    assert [html.unescape(alt) for _, alt in alts] == [FINDING, "The figure this cell draws"]
+
+
+def test_a_contents_list_leads_to_headings(results):
+    listed = "# T\n\n1. [Is it so, or not?](#1.-Is-it-so,-or-not?)\n2. [Lost](#2.-Lost)\n\n## 1. Is it so, or not?"
+    _notebook(results / "notebooks" / "04_listed.ipynb", listed, [])
+    build_site(results)
+    assert check_site(results) == ["site/04_listed.html: #2.-Lost names no place on that page"]
+
+
 def test_claims_come_first_and_everything_is_reachable(results):
     index = (results / "index.html").read_text()
-    order = [index.index(text) for text in ("<table", "C1", "Notebooks</h2>", "Figures</h2>")]
+    order = [index.index(text) for text in ("RTT beat RL", "<svg", 'id="C1"', "Notebooks</h2>", "Figures</h2>")]
     assert order == sorted(order) and '<span class="verdict good">replicates</span>' in index
+    assert 'href="site/02_words.html#part-1"' in index  # the card leads to its part
     for target in ("site/01_advantage.html", "site/02_words.html", "site/tables.html", "site/manifest.html"):
         assert f'href="{target}"' in index
     assert "Which tokens does the advantage of r_i reach?" in index and "broken" not in index.lower()
@@ -133,6 +163,12 @@ def test_the_title_is_the_first_heading_and_the_opening_two_sentences(tmp_path):
     assert (page.title, page.opening) == ("Group", "")
 
 
+@pytest.mark.parametrize("short", ["Eq. 1", "Fig. 3", "App. D", "e.g. this", "i.e. that"])
+def test_an_abbreviation_does_not_end_a_sentence(tmp_path, short):
+    _notebook(tmp_path / "01_data.ipynb", f"# Data\n\nEach gets a verdict ({short}). Is it right? A third.", [])
+    assert notebook_page(tmp_path / "01_data.ipynb").opening == f"Each gets a verdict ({short}). Is it right?"
+
+
 def test_verdicts_are_counted():
     rows = [["C1", "replicates"], ["C2", "does not replicate"], ["C3", "replicates"]]
     table = Table("claims", ["claim", "verdict"], rows, 3, [False, False])
@@ -165,6 +201,10 @@ def test_the_static_check_sees_a_style_sheet_that_loads(results):
 
 # --- a real browser ------------------------------------------------------------------------------------------------
 
+# In a frame as wide as a phone (a headless window is 500 px at least): how far the page reaches beyond it.
+REACH = "onload = () => parent.postMessage(document.documentElement.scrollWidth - innerWidth, '*')"
+FRAME = """<iframe src="{name}" style="width:390px;height:800px;border:0"></iframe>
+<script>onmessage = (event) => document.body.append(`beyond ${{event.data}}|`)</script>"""
 # Writes before each image whether it was drawn.
 PROBE = "onload = () => { for (const i of document.images) i.before((i.naturalWidth > 99 ? 'seen' : 'LOST') + '|') }"
 
@@ -189,3 +229,28 @@ def test_the_browser_check_would_see_a_console_error(results, tmp_path):
     index.write_text(index.read_text().replace("</main>", "<script>undefined_function()</script></main>"))
     _, log = load(index, tmp_path / "chromium")
     assert "CONSOLE" in log
+
+
+def beyond(page: Path, profile: Path) -> int:
+    """By how many px a page of the site is wider than a phone."""
+    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text())
+    page.with_name("probed.html").write_text(text.replace("</body>", f"<script>{REACH}</script></body>"))
+    frame = page.with_name("frame.html")
+    frame.write_text(FRAME.format(name="probed.html"))
+    document, log = load(frame, profile)
+    found = re.search(r"beyond (-?\d+)\|", document)
+    assert found, log
+    return int(found.group(1))
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium on PATH: the width was NOT measured in a browser here")
+def test_in_a_browser_the_pages_fit_a_phone(results, tmp_path):
+    wide = (
+        "| a | b |\n|---|---|\n| " + "word" * 40 + " | $A_{i,t} = \\alpha A_i + \\beta A_t$, the same for all tokens |"
+    )
+    _notebook(results / "notebooks" / "01_advantage.ipynb", f"{PROSE}\n\n{wide}", [])
+    index = build_site(results)
+    for page in (index, results / "site" / "01_advantage.html"):
+        assert beyond(page, tmp_path / "chromium") <= 0, page.name
+    index.write_text(index.read_text().replace("</main>", '<div style="width:600px">wide</div></main>'))
+    assert beyond(index, tmp_path / "chromium") > 200

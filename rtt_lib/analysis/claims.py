@@ -23,7 +23,9 @@ from rtt_lib.analysis.judging import (
     REPLICATES,
     UNTESTED,
     Judgement,
+    Measured,
     Sign,
+    finding_of,
     judge,
     reason_of,
     untested,
@@ -38,6 +40,8 @@ KEPT_MARGIN = 0.1  # nats per token that the base language's loss may grow and s
 # A fall of the all-or-nothing rate that we call one: a third of the peak, and more than the noise of a training curve.
 COLLAPSE, NOISE = 1 / 3, 0.02
 CORE = {"RL-AON", "RTT-AON"}  # alone they say nothing on weights or on beta
+GROWTH = "growth of the advantage"  # what C11 measures, in standard deviations of the group
+ALL_RIGHT = "every token right"  # what C10 measures, a share of responses
 PATTERN = 0.9  # share of responses in which every token has to be on the right side
 
 
@@ -110,16 +114,19 @@ def c8(e: Evidence) -> Judgement:
     shapes = run_shapes(planned_only(e.curves, chosen), chosen.arms)
     if shapes.empty:
         return untested(NOT_HERE)
-    judged = judge(of_set(shapes, chosen), "The paper saw it on one model of three.")
+    seen = "The paper saw it on one model of three."
+    judged = judge(of_set(shapes, chosen), seen)
     collapsed = shapes["fall from peak"] > (COLLAPSE * shapes["peak"]).clip(lower=NOISE)
     by_arm = collapsed.groupby(shapes["arm"])
     fell, runs = by_arm.sum(), by_arm.size()
     counts = "; ".join(f"{arm}: {fell[arm]} of {runs[arm]} runs lose a third of their peak" for arm in fell.index)
     judged = replace(judged, ours=f"{judged.ours}; {counts}")
     if not fell.get("RL-CSR", 0):
-        return replace(judged, verdict=UNTESTED, reason=f"No run of RL-CSR collapses. Fall from peak: {judged.reason}")
+        reason = f"No run of RL-CSR collapses, so there is no collapse that RTT-CSR could avoid. {seen}"
+        return replace(judged, verdict=UNTESTED, reason=reason)
     if fell.get("RTT-CSR", 0) and judged.verdict == REPLICATES:
-        return replace(judged, verdict=PARTLY, reason=f"RTT-CSR collapses too. Fall from peak: {judged.reason}")
+        reason = f"RL-CSR falls further from its peak in every comparison, but runs of RTT-CSR collapse too. {seen}"
+        return replace(judged, verdict=PARTLY, reason=reason)
     return judged
 
 
@@ -141,17 +148,20 @@ def c10(e: Evidence) -> Judgement:
         return untested("notebook 03 has left no table of cases.")
     shares, counts = cases["exactly right"].to_numpy(), cases["examples"].to_numpy(int)
     levels = holm(_score_test(shares, counts), of=len(cases))
-    rows, signs = [], []
+    rows, signs, measured = [], [], []
     for case, share, n, level in zip(cases["case"], shares, counts, levels, strict=True):
         low, high = wilson(share, n, level)
-        signs.append(Sign(case, 1 if low > PATTERN else -1 if high < PATTERN else 0, complete=True, no_gain=False))
+        sign = 1 if low > PATTERN else -1 if high < PATTERN else 0
+        signs.append(Sign(case, sign, complete=True, no_gain=False))
+        place, ends = (case, "", "", ALL_RIGHT), (share, low, high, level)
+        measured.append(Measured(*place, int(n), *ends, PATTERN, finding_of(sign)))
         rows.append(f"{case}: {100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
     reason = (
         f"that every token is right in 90% of the responses is {reason_of(signs, 'cases')} The paper's soft criteria "
         "need a judge and are not among them."
     )
     ours = f"responses with every token right (%): {'; '.join(rows)}"
-    return Judgement(ours, f"{counts.sum()} fresh responses", verdict_of(signs), reason)
+    return Judgement(ours, f"{counts.sum()} fresh responses", verdict_of(signs), reason, tuple(measured))
 
 
 def _score_test(shares: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -172,17 +182,22 @@ def c11(e: Evidence) -> Judgement:
     biased = [scenario.name for scenario in SCENARIOS if scenario.shortest != scenario.others]
     simulated = simulate()
     simulated = simulated[simulated["scenario"].isin(biased)]
-    found, words = {}, []
+    found, means, words = {}, {}, []
     for scheme, rows in simulated.groupby("scheme"):
         short, equal = (rows.loc[rows["ratio"] == r, "mean"].abs().to_numpy() for r in (min(rows["ratio"]), 1.0))
         low, high = bootstrap(short - equal, ["A"] * len(short))
-        found[scheme] = (low, high)
-        words.append(f"{scheme} {np.mean(short - equal):+.3f} [{low:+.3f}, {high:+.3f}]")
+        found[scheme], means[scheme] = (low, high), float(np.mean(short - equal))
+        words.append(f"{scheme} {means[scheme]:+.3f} [{low:+.3f}, {high:+.3f}]")
     inter_is, intra_is_not = found["inter"][0] > 0, max(map(abs, found["intra"])) < 1e-6
     verdict = REPLICATES if inter_is and intra_is_not else PARTLY if inter_is or intra_is_not else FAILS
     ours = "growth of the shortest response's mean advantage, others 64 times as long: " + ", ".join(words)
     reason = "an identity of the two schemes, simulated with the training code; whether it matters in training is C4."
-    return Judgement(ours, f"{len(short)} groups a scheme and length ratio", verdict, reason)
+    n = len(short)
+    measured = tuple(
+        Measured(scheme, "", "", GROWTH, n, means[scheme], *found[scheme], LEVEL, 0.0, finding_of(int(holds)))
+        for scheme, holds in (("inter", inter_is), ("intra", intra_is_not))
+    )
+    return Judgement(ours, f"{n} groups a scheme and length ratio", verdict, reason, measured)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The table of claims as a page: `tables/claims.csv` and `claims.md` of a profile's results."""
+"""The claims of a profile as files of its results: `claims.md`, and tables from which the site draws its first page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
@@ -11,27 +12,43 @@ from rtt_lib.analysis.claims import CLAIMS
 from rtt_lib.analysis.comparison import ENOUGH_RUNS
 from rtt_lib.analysis.coverage import WORST, coverage, coverage_apart
 from rtt_lib.analysis.evidence import Evidence
-from rtt_lib.analysis.judging import RULE, VERDICTS
+from rtt_lib.analysis.judging import RULE, VERDICTS, Judgement, Measured
+from rtt_lib.analysis.rtt_minus_rl import rtt_minus_rl
 from rtt_lib.files import write_text
 from rtt_lib.tables import markdown_table, save_table
 
 COLUMNS = ["claim", "statement", "verdict", "paper", "ours", "n", "reason", "where"]
+COMPARISON_COLUMNS = ["claim", *(field.name for field in fields(Measured))]
 
 
-def claims_table(evidence: Evidence) -> pd.DataFrame:
+def judge_claims(evidence: Evidence) -> dict[str, Judgement]:
+    """The judgement of each claim, by its number."""
+    return {claim.id: claim.test(evidence) for claim in CLAIMS}
+
+
+def claims_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
     """One row per claim, no cell empty."""
     rows = []
     for claim in CLAIMS:
-        found = claim.test(evidence)
+        found = judged[claim.id]
         rows.append(
             [claim.id, claim.statement, found.verdict, claim.paper, found.ours, found.n, found.reason, claim.where]
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def comparisons_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
+    """One row per comparison on which a claim is judged, in the order in which it is judged."""
+    rows = [{"claim": claim} | asdict(one) for claim, found in judged.items() for one in found.measured]
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
 def save_claims(evidence: Evidence, profile: str, results: Path) -> pd.DataFrame:
-    """Leave `tables/claims.csv`, which the site's first page shows, and `claims.md`; returns the table."""
-    table = save_table(claims_table(evidence), "claims", results)
+    """Leave `claims.md` and the tables `claims`, `claim_comparisons`, `rtt_minus_rl`; returns the table of claims."""
+    judged = judge_claims(evidence)
+    save_table(comparisons_table(judged), "claim_comparisons", results)
+    save_table(rtt_minus_rl(evidence.runs), "rtt_minus_rl", results)
+    table = save_table(claims_table(judged), "claims", results)
     write_text(results / "claims.md", claims_markdown(table, profile, designs(evidence.runs)))
     return table
 

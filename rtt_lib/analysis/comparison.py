@@ -60,6 +60,7 @@ UNITS = {
     "mean words": "words",
     "tokens added": "tokens",
     "mean credit of EOS": "of token credit",
+    "growth of the advantage": "standard deviations",
     HALF_WAY: "steps",
 }
 WINDOW = 10  # rollout steps over which a training curve is averaged

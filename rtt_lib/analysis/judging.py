@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtt_lib.analysis.comparison import ENOUGH_RUNS, SCORES
 from rtt_lib.analysis.evidence import Comparison, in_figures, pairs_of
@@ -14,6 +15,8 @@ UNTESTED = "cannot be tested at this size"
 VERDICTS = (REPLICATES, PARTLY, FAILS, UNTESTED)
 SMALLEST_GAIN = 0.01  # the paper's mean gains are 1.6 to 2.5 points
 MARGIN_OF_REVERSED = 2  # so many more reversed than shown, so that no single one decides
+SHOWN, REVERSED, NEITHER = "shown", "reversed", "neither"  # what one comparison says
+TOO_FEW, NOT_RUN = "too few runs", "not run"
 
 RULE = (
     "A comparison is *shown* if its interval lies on the claimed side of zero, "
@@ -28,11 +31,33 @@ RULE = (
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One comparison of a claim, as it counts: its interval at the corrected level, and what it says.
+
+    Shares stay shares here (0.01 is one point). `line`: the value that the interval has to leave out. A case that
+    compares no two arms has its name as `arm` and no baseline.
+    """
+
+    arm: str
+    baseline: str
+    world: str
+    measure: str
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    level: float
+    line: float
+    finding: str
+
+
+@dataclass(frozen=True)
 class Judgement:
     ours: str
     n: str
     verdict: str
     reason: str
+    measured: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,16 +81,28 @@ def judge(comparisons: Sequence[Comparison], caveat: str = "", above: float = 0.
     """Judge the claim that all of `comparisons` are above `above`; `lower`: that all are below it."""
     if not any(one.values for one in comparisons):
         return untested(NOT_HERE)
-    levels = corrected(comparisons, above)
+    levels, way = corrected(comparisons, above), -1 if lower else 1
     ours, n = in_figures(comparisons, levels), pairs_of(comparisons)
-    if not any(one.tested for one in comparisons):
-        return untested(f"fewer than {ENOUGH_RUNS} paired runs, so no interval.", ours, n)
-    way = -1 if lower else 1
     signs = [
         Sign(one.place, way * one.sign(level, above), one.complete, _no_gain(one))
         for one, level in zip(comparisons, levels, strict=True)
     ]
-    return Judgement(ours, n, verdict_of(signs), f"{reason_of(signs)} {caveat}".strip())
+    measured = tuple(_measured(*each, above) for each in zip(comparisons, levels, signs, strict=True))
+    if not any(one.tested for one in comparisons):
+        return replace(untested(f"fewer than {ENOUGH_RUNS} paired runs, so no interval.", ours, n), measured=measured)
+    return Judgement(ours, n, verdict_of(signs), f"{reason_of(signs)} {caveat}".strip(), measured)
+
+
+def _measured(one: Comparison, level: float, sign: Sign, line: float) -> Measured:
+    mean = one.mean if one.values else math.nan
+    low, high = one.interval(level) if one.tested else (math.nan, math.nan)
+    finding = finding_of(sign.sign) if one.tested else TOO_FEW if one.values else NOT_RUN
+    place = (one.arm, one.baseline, one.world, one.column)
+    return Measured(*place, len(one.values), mean, low, high, level, line, finding)
+
+
+def finding_of(sign: int) -> str:
+    return {1: SHOWN, -1: REVERSED, 0: NEITHER}[sign]
 
 
 def corrected(comparisons: Sequence[Comparison], above: float = 0.0) -> list[float]:

@@ -7,7 +7,7 @@ variances are population ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,21 +102,36 @@ def derivation(rewards: Sequence[np.ndarray], j: int) -> dict[str, tuple[float, 
         "step b: each part = own variance + shifted mean": (squares, n_j / n * own + (1 - n_j / n) * others),
         "step c: rbar_j - mu = (1 - w_j) gap": (s.mean_j - s.mean, (1 - s.w_j) * s.gap),
         "step c: mu(-j) - mu = -w_j gap": (s.mean_rest - s.mean, -s.w_j * s.gap),
-        "Eq. 17: sigma^2 in three terms": (s.variance, pooled_variance(s.w_j, s.var_j, s.var_rest, s.gap)),
+        "Eq. 17: sigma^2 in three terms": (s.variance, equation_17(s)),
     }
 
 
 def check_derivation(draws: int = 500, seed: int = 0) -> pd.DataFrame:
     """The largest difference between the two sides of every line, over random ragged groups."""
-    rng = np.random.default_rng(seed)
     worst: dict[str, float] = {}
-    for _ in range(draws):
-        lengths = rng.integers(1, 200, rng.integers(2, 9))
-        rewards = [rng.choice((-1, 1)) * rng.random(length) for length in lengths]
-        for line, (left, right) in derivation(rewards, int(lengths.argmin())).items():
+    for rewards, j in _random_groups(draws, seed):
+        for line, (left, right) in derivation(rewards, j).items():
             worst[line] = max(worst.get(line, 0.0), abs(left - right))
     rows = [{"line": line, "largest error": f"{error:.1e}"} for line, error in worst.items()]
     return pd.DataFrame(rows).assign(groups=draws)
+
+
+def error_of(line: Callable[[Split], float], draws: int = 500, seed: int = 0) -> float:
+    """How far a line that should give sigma^2 is from it at most, over random ragged groups."""
+    moments = (split(rewards, j) for rewards, j in _random_groups(draws, seed))
+    return max(abs(line(s) - s.variance) for s in moments)
+
+
+def equation_17(s: Split) -> float:
+    return pooled_variance(s.w_j, s.var_j, s.var_rest, s.gap)
+
+
+def _random_groups(draws: int, seed: int) -> Iterator[tuple[list[np.ndarray], int]]:
+    """Token rewards of two to eight responses under one criterion, and the place of the shortest."""
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        lengths = rng.integers(1, 200, rng.integers(2, 9))
+        yield [rng.choice((-1, 1)) * rng.random(length) for length in lengths], int(lengths.argmin())
 
 
 # --- the simulation: rtt_lib.credit on synthetic groups, against the curve ---

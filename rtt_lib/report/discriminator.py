@@ -18,6 +18,7 @@ from rtt_lib.relevance.encoding import EncodedResponse, Encoder, LabelledExample
 from rtt_lib.relevance.shipped import quiet
 from rtt_lib.relevance.sources import RELEASED_THRESHOLD
 from rtt_lib.relevance.validate import HALF, Key, Scored
+from rtt_lib.report.theme import readable
 from rtt_lib.stats import ENOUGH_RUNS, bootstrap, percentile_interval
 from rtt_lib.verify import check
 
@@ -104,7 +105,8 @@ def _label_ends(axis, ends: list[tuple[float, str, int]], gap: float = 0.06) -> 
     for value, name, step in sorted(ends):
         place = max((np.log(value) - low) / (high - low), place + gap)
         x, y = axis.transAxes.inverted().transform(axis.transData.transform((step, value)))
-        axis.annotate(name, (x, y), (1.03, place), xycoords="axes fraction", color=color_of(name), va="center",
+        color = readable(color_of(name))
+        axis.annotate(name, (x, y), (1.03, place), xycoords="axes fraction", color=color, va="center",
                       fontsize=9, annotation_clip=False)  # fmt: skip
 
 

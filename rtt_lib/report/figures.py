@@ -6,7 +6,7 @@ Bands and whiskers are 95% bootstrap intervals over runs (`bench.stats`); below 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, zip_longest
+from itertools import cycle, product, zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,8 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rtt_lib.analysis.comparison import ENOUGH_RUNS, NOT_RUN, WINDOW, beta_table, differences, ordered, pair_table
-from rtt_lib.report.theme import arm_color
+from rtt_lib.analysis.comparison import (
+    ENOUGH_RUNS,
+    NOT_RUN,
+    UNITS,
+    WINDOW,
+    beta_table,
+    differences,
+    ordered,
+    pair_table,
+)
+from rtt_lib.report.theme import arm_color, credit_colors, ink_on, readable, shade
 from rtt_lib.stats import resampled, smooth, summary
 
 # What a column of the training log shows, in a reader's words.
@@ -32,6 +41,9 @@ MEASURES = {
     "frac_reward_zero_std": "share of prompts with equal rewards",
     "credit/a_tok_abs": "mean |A_tok|",
 }
+MOST_ARMS = 4  # whose curves can be told apart in one panel
+QUIET = "#666666"  # of a remark
+SHARES = ("verdict/aon", "verdict/csr", "clip_ratio/region_mean", "credit/silent_groups", "frac_reward_zero_std")
 PANELS_IN_A_ROW = 3  # more would be unreadable on a page
 BASE_MARKS = "os^v<>DP"  # one for each base policy
 BAND_POINTS, BAND_RESAMPLES = 40, 500  # places along a curve at which its interval is computed, and how well
@@ -41,39 +53,53 @@ def empty_figure(title: str) -> Figure:
     fig, ax = plt.subplots(figsize=(7, 1.6))
     ax.set_axis_off()
     ax.set_title(title)
-    ax.text(0, 0.5, NOT_RUN, transform=ax.transAxes, color="#666666")
+    ax.text(0, 0.5, NOT_RUN, transform=ax.transAxes, color=QUIET)
     return fig
 
 
 def learning_curves(
     curves: pd.DataFrame, arms: Sequence[str], measures: Sequence[str], title: str = "Training curves"
 ) -> Figure:
-    """A panel per world (row) and measure (column): each arm's mean over runs with its band, smoothed over steps."""
+    """A panel per world (row) and measure (column): each arm's mean over runs with its band, smoothed over steps.
+
+    More than four arms are shared out over further rows, with one scale for a world and a measure.
+    """
     chosen = ordered(curves, arms)
     measures = [measure for measure in measures if measure in chosen and chosen[measure].notna().any()]
     if chosen.empty or not measures:
         return empty_figure(title)
     worlds = chosen["world"].unique()
-    lines = -(-len(measures) // PANELS_IN_A_ROW)  # of panels for one world
-    columns, rows = -(-len(measures) // lines), len(worlds) * lines
+    parts = _few_at_a_time([arm for arm in arms if arm in set(chosen["arm"])])
+    lines = -(-len(measures) // PANELS_IN_A_ROW)  # of panels for one world and part
+    columns, rows = -(-len(measures) // lines), len(worlds) * len(parts) * lines
     fig, axes = plt.subplots(rows, columns, figsize=(4.6 * columns + 0.6, 3.1 * rows + 0.4), squeeze=False)
-    for n, world in enumerate(worlds):
+    drawn: dict[tuple[str, str], list[tuple[Axes, list]]] = {}  # by world and measure: panels with their lines' ends
+    for n, (world, part) in enumerate(product(worlds, parts)):
         panels = axes[n * lines : (n + 1) * lines].flat
         for ax, measure in zip_longest(panels, measures):
             if measure is None:
                 ax.set_axis_off()
                 continue
             ax.set_title(f"World {world}: {MEASURES.get(measure, measure)}")
-            here = chosen[chosen["world"] == world]
+            here = chosen[(chosen["world"] == world) & chosen["arm"].isin(part)]
             if here[measure].notna().any():
-                _curves(ax, here, arms, measure)
+                drawn.setdefault((world, measure), []).append((ax, _curves(ax, here, part, measure)))
             else:
                 ax.set_axis_off()
-                ax.text(0, 0.5, "none in this world", transform=ax.transAxes, color="#666666")
+                ax.text(0, 0.5, NOT_RUN, transform=ax.transAxes, color=QUIET)
+    for (_, measure), panels in drawn.items():
+        _same_scale(panels, measure)
     for ax in axes[-1]:
         ax.set_xlabel("rollout step")
     fig.suptitle(f"{title} ({_runs_an_arm(chosen)})", x=0, ha="left", fontsize=12)
     return fig
+
+
+def _few_at_a_time(arms: Sequence[str]) -> list[Sequence[str]]:
+    """Parts of at most four arms, as equal in size as can be."""
+    parts = -(-len(arms) // MOST_ARMS)
+    size = -(-len(arms) // parts)
+    return [arms[n : n + size] for n in range(0, len(arms), size)]
 
 
 def _runs_an_arm(curves: pd.DataFrame) -> str:
@@ -84,7 +110,22 @@ def _runs_an_arm(curves: pd.DataFrame) -> str:
     )
 
 
-def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -> None:
+def _same_scale(panels: Sequence[tuple[Axes, list]], measure: str) -> None:
+    """One scale for the panels of a world and a measure, a share's within 0 and 1; then the names of the lines."""
+    lows, highs = zip(*(ax.get_ylim() for ax, _ in panels), strict=True)
+    negative = any(y < 0 for ax, _ in panels for line in ax.lines for y in line.get_ydata())
+    low, high = min(lows), max(highs)
+    if measure in SHARES and not negative:
+        low, high = max(0, low), min(1, high)
+    for ax, ends in panels:
+        ax.set_ylim(low, high)
+        if negative:
+            ax.axhline(0, color="#555555", linewidth=1)
+        _label_ends(ax, ends)
+
+
+def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -> list[tuple[float, float, str]]:
+    """Draw the arms; returns where their lines end."""
     ends = []
     for arm in arms:
         wide = curves[curves["arm"] == arm].pivot_table(index="step", columns="seed", values=measure)
@@ -94,12 +135,11 @@ def _curves(ax: Axes, curves: pd.DataFrame, arms: Sequence[str], measure: str) -
         mean = wide.mean(axis=1)
         twin = arm.replace("AON", "CSR", 1)  # a variant has one colour, whatever its reward
         dashes = "--" if " " in arm and twin != arm and twin in arms else "-"
-        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes)
+        # Not clipped: a line along the end of the scale stays in sight.
+        ax.plot(mean.index, mean, color=arm_color(arm), linewidth=1.8, linestyle=dashes, clip_on=False, zorder=3)
         _band(ax, wide, arm_color(arm))
         ends.append((mean.index[-1], mean.iloc[-1], arm))
-    if ax.get_ylim()[0] < 0 and (curves[measure] < 0).any():
-        ax.axhline(0, color="#555555", linewidth=1)
-    _label_ends(ax, ends)
+    return ends
 
 
 def _band(ax: Axes, wide: pd.DataFrame, color: str) -> None:
@@ -130,7 +170,7 @@ def _label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=8.5,
-            color=arm_color(arm),
+            color=readable(arm_color(arm)),
             annotation_clip=False,
         )
     ax.set_ylim(low, high)
@@ -150,6 +190,9 @@ def score_figure(runs: pd.DataFrame, arms: Sequence[str], column: str = "all sat
         for row in summary(here, column).to_dict("records"):
             values = here[here["arm"] == row["arm"]].set_index("seed")[column]
             _interval(ax, present.index(row["arm"]), row | {"count": row["runs"]}, values, arm_color(row["arm"]))
+        if column not in UNITS:  # a share
+            ax.set_xlim(max(0, ax.get_xlim()[0]), min(1, ax.get_xlim()[1]))
+        _say_not_run(ax, present, here["arm"])
         ax.set_title(f"World {world}")
         ax.set_xlabel(column)
     _name_rows(axes[0][0], present)
@@ -176,7 +219,7 @@ def paired_figure(
             drawn = {"mean": row["difference"], "count": row["pairs"], "low": row["low"], "high": row["high"]}
             place = names.index(f"{row['arm']} - {row['against']}")
             clear = row["verdict"] in ("better", "worse")
-            _interval(ax, place, drawn, seeds, arm_color(row["arm"]) if clear else "#777777")
+            _interval(ax, place, drawn, seeds, arm_color(row["arm"]) if clear else QUIET)
             ax.annotate(
                 row["verdict"],
                 (row["difference"], place - 0.28),
@@ -186,6 +229,8 @@ def paired_figure(
                 color="#444444",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             )
+        here = table[table["world"] == world]
+        _say_not_run(ax, names, here["arm"] + " - " + here["against"])
         ax.set_title(f"World {world}")
         ax.set_xlabel(f"difference in {column}")
         ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -202,7 +247,14 @@ def _interval(ax: Axes, place: int, row: Mapping, values: pd.Series, color: str)
         ax.scatter(runs, y, s=14, marker=marker, facecolors="none", edgecolors=color, linewidths=0.9)
     if row["count"] >= ENOUGH_RUNS:
         ax.plot([row["low"], row["high"]], [place, place], color=color, linewidth=3, solid_capstyle="butt", alpha=0.6)
-    ax.plot([row["mean"]], [place], marker="D", markersize=6, color=color)
+    ax.plot([row["mean"]], [place], marker="D", markersize=6, color=color, clip_on=False, zorder=3)
+
+
+def _say_not_run(ax: Axes, names: Sequence[str], run: Iterable[str]) -> None:
+    """A row without a run in this world says so."""
+    for place, name in enumerate(names):
+        if name not in set(run):
+            ax.text(0.02, place, "not run", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=QUIET)
 
 
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
@@ -244,11 +296,10 @@ def family_figure(table: pd.DataFrame, title: str = "Share satisfied by criterio
     for ax, world in zip(axes[0], worlds, strict=True):
         here = table[table["world"] == world]
         shares = here[arms].to_numpy(float)
-        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
+        ax.imshow(shares, cmap=credit_colors(), vmin=-1, vmax=1, aspect="auto")  # the blue half
         for (i, j), share in np.ndenumerate(shares):
-            ax.text(
-                j, i, f"{share:.2f}", ha="center", va="center", color="white" if share > 0.7 else "black", fontsize=9
-            )
+            ink = ink_on(shade(np.nan_to_num(share)))
+            ax.text(j, i, f"{share:.2f}", ha="center", va="center", color=ink, fontsize=9)
         ax.set_xticks(range(len(arms)), arms, rotation=40, ha="right")
         ax.set_yticks(range(len(here)), here["family"] + " (" + here["responsible tokens"] + ")")
         ax.grid(False)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rtt_lib.analysis.rollouts import Graded, score
 from rtt_lib.credit import SCHEMES, response_advantage
+from rtt_lib.report.theme import credit_colors, ink_on, shade
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.worlds.micro.policy import micro_tokenizer
 
@@ -95,19 +96,19 @@ def _heat_maps(scored: Graded, panels: dict[str, Tensor], columns: int) -> Figur
         axis.remove()
     for axis, (title, values) in zip(axes.flat, panels.items(), strict=False):
         shown = values.masked_fill(~scored.mask, torch.nan).numpy()
-        image = axis.imshow(shown, cmap="RdBu", vmin=-scale, vmax=scale, aspect="auto")
+        image = axis.imshow(shown, cmap=credit_colors(), vmin=-scale, vmax=scale, aspect="auto")
         _write_cells(axis, scored, values, scale)
         axis.set_title(title)
-    fig.colorbar(image, ax=list(axes.flat[: len(panels)]), shrink=0.6, label="blue: raise, red: lower", aspect=30)
+    fig.colorbar(image, ax=list(axes.flat[: len(panels)]), shrink=0.6, label="blue: raise, orange: lower", aspect=30)
     return fig
 
 
 def _write_cells(axis: Axes, scored: Graded, values: Tensor, scale: float) -> None:
-    """The word and the number in every cell, white where the colour is dark; no axes."""
+    """The word and the number in every cell, black or white as the colour asks; no axes."""
     for i, words in enumerate(scored.words):
         for t, word in enumerate(words):
             value = round(values[i, t].item(), 2) + 0.0  # no "-0.00"
-            color = "white" if abs(value) > 0.6 * scale else "black"
+            color = ink_on(shade(value, scale))
             label = f"{word.strip('<>').upper() if word == EOS else word}\n{value:+.2f}"
             axis.text(t, i, label, ha="center", va="center", fontsize=7, color=color)
     axis.set(xticks=[], yticks=range(len(scored.words)), yticklabels=[f"o{i + 1}" for i in range(len(scored.words))])
@@ -276,9 +277,9 @@ def draw_distributions(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHE
 
 def draw_correlations(correlations: pd.DataFrame) -> Figure:
     fig, axis = plt.subplots(figsize=(6.2, 5.2))
-    axis.imshow(correlations, cmap="RdBu", vmin=-1, vmax=1)
-    for (i, j), value in np.ndenumerate(correlations.to_numpy()):
-        color = "white" if abs(value) > 0.6 else "black"
+    axis.imshow(correlations, cmap=credit_colors(), vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(correlations.to_numpy().round(2) + 0.0):  # no "-0.00"
+        color = ink_on(shade(0.0 if np.isnan(value) else value))
         axis.text(j, i, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center", color=color, fontsize=9)
     names = list(correlations.columns)
     axis.set(xticks=range(len(names)), yticks=range(len(names)), yticklabels=names)

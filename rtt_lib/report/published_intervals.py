@@ -106,9 +106,9 @@ def gain_sentence() -> str:
     clear, never = int(frame["excludes zero"].sum()), int((frame["best case p"] > 1 - LEVEL).sum())
     positive = int((frame["gain"] > 0).sum())
     return (
-        f"{positive} of {len(frame)} gains are positive. With one pass each over n prompts, {clear} of them would be "
-        f"distinguishable from zero if the two passes were independent; {never} could not be so even in the best case, "
-        "where RTT loses no prompt that RL had."
+        f"Of the paper's {len(frame)} gains over RL with the same reward, {positive} are positive. With one pass each "
+        f"over n prompts, {clear} of them would be distinguishable from zero if the two passes were independent; "
+        f"{never} could not be so even in the best case, where RTT loses no prompt that RL had."
     )
 
 

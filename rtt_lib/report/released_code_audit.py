@@ -296,7 +296,8 @@ GROUP_AXIS_REWARDS = (1.0, 0.5, 0.75, 0.0, 0.5, 0.25)
 
 PAPER = "RTT-AON"
 NOISE = f"{PAPER} random"
-RELEASED = tuple(f"{PAPER} {name}" for name in ("mixed rows", "truncated", "sequence mean", "as released"))
+AS_RELEASED = f"{PAPER} as released"
+RELEASED = (*(f"{PAPER} {name}" for name in ("mixed rows", "truncated", "sequence mean")), AS_RELEASED)
 ARMS = ("RL-AON", NOISE, PAPER, *RELEASED)
 PAIRS = tuple((arm, baseline) for baseline in (PAPER, "RL-AON", NOISE) for arm in (PAPER, *RELEASED) if arm != baseline)
 

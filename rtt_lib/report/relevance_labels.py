@@ -70,6 +70,15 @@ def response_grid(prompt: RubricPrompt, responses: Mapping[str, str], annotator:
     return grid(["criterion", *responses], rows)
 
 
+def rows_that_change(prompt: RubricPrompt, responses: Mapping[str, str], annotator: Annotator = taxonomy) -> int:
+    """How many rows of `response_grid` are shaded in one response and bare in another."""
+    rows = [
+        {bool(_labelled(criterion, prompt.prompt, text, annotator).tokens) for text in responses.values()}
+        for criterion in prompt.criteria
+    ]
+    return rows.count({True, False})
+
+
 def _labelled(criterion: Criterion, prompt: str, response: str, annotator: Annotator) -> Shaded:
     verdict = check(criterion, prompt, response)
     word = {True: "satisfied", False: "violated", None: "unknown"}[verdict.value]

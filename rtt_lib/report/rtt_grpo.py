@@ -27,20 +27,20 @@ from rtt_lib.profile import RL
 from rtt_lib.relevance.base import RelevanceSource, Rollouts
 from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.relevance.spans import token_offsets
-from rtt_lib.schema import RubricPrompt
+from rtt_lib.report.theme import hex_of, shade
+from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import aon, csr
 
 END = "<end>"
-UP, DOWN = "0, 114, 178", "213, 94, 0"  # blue and vermilion, told apart by colour-blind readers
 
 STYLE = """<style>
 .rtt-credit { font: 14px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; padding: .5rem; }
 .rtt-credit p { margin: .7rem 0 .2rem; } .rtt-credit .note { font-size: 12px; color: #555; }
 .rtt-credit .token { display: inline-block; text-align: center; padding: .1em .35em; margin: 1px; border-radius: 3px; }
-.rtt-credit .token small { display: block; font-size: 10px; color: #333; font-variant-numeric: tabular-nums; }
+.rtt-credit .token small { display: block; font-size: 10px; color: #000; font-variant-numeric: tabular-nums; }
 </style>"""
 
 
@@ -88,7 +88,7 @@ class Walkthrough:
 
 
 def walkthrough(spec: RunSpec) -> Walkthrough:
-    """Of six fresh prompts the one whose responses by the base policy differ most, and what `spec` does to it."""
+    """Of six fresh prompts the one that shows most (`telling_prompt`), and what `spec` does to it."""
     base, profile, verifier = spec.home.base(spec.seed), spec.profile, spec.home.verifier()
     model, tokenizer = load_policy(base)
     question = telling_prompt(model, tokenizer, spec.home.questions(6), profile.rl, verifier)
@@ -146,22 +146,33 @@ def samples(spec: RunSpec, n: int) -> pd.DataFrame:
 
 
 def telling_prompt(model, tokenizer, questions: Sequence[RubricPrompt], rl: RL, verifier: Verifier) -> RubricPrompt:
-    """The prompt whose responses differ most in CSR; one with a global criterion comes before all others."""
+    """The prompt whose responses show most."""
+    return max(questions, key=lambda q: shows(roll_out(model, tokenizer, q, rl, verifier).verdict_tensor(), q.criteria))
 
-    def spread(question: RubricPrompt) -> float:
-        rollouts = roll_out(model, tokenizer, question, rl, verifier)
-        return torch.tensor([csr([v.value for v in row]) for row in rollouts.verdicts]).nan_to_num().std().item()
 
-    def has_global(question: RubricPrompt) -> bool:
-        return any(c.verifier and rule_of(c).scope == "global" for c in question.criteria)
-
-    return max([q for q in questions if has_global(q)] or questions, key=spread)
+def shows(verdicts: Tensor, criteria: Sequence[Criterion]) -> tuple[bool, bool, bool, float]:
+    """What makes a group [G, K] worth a look, the first thing first: AON is known for all responses; all of them fail
+    something, so that AON is silent; a criterion is global; CSR differs."""
+    failed, known = (verdicts == 0).any(1), ~verdicts.isnan().any(1)
+    whole = any(c.verifier and rule_of(c).scope == "global" for c in criteria)
+    spread = verdicts.nanmean(1).nan_to_num().std().item()
+    return bool((failed | known).all()), bool(failed.all()), whole, spread
 
 
 def telling_response(group: Group) -> int:
-    """The response with the highest reward among those that violate something; the best one if none does."""
-    flawed = (group.verdicts == 0).any(1)
-    return int(group.rewards.masked_fill(~flawed, -1).argmax() if flawed.any() else group.rewards.argmax())
+    """The response that satisfies most among those that violate something; the best one if none does."""
+    flawed, satisfied = (group.verdicts == 0).any(1), group.verdicts.nanmean(1).nan_to_num()
+    return int(satisfied.masked_fill(~flawed, -1).argmax() if flawed.any() else satisfied.argmax())
+
+
+def silence(group: Group) -> str:
+    """Whether AON is silent about the group, in one sentence."""
+    held, size = int((group.verdicts == 1).all(1).sum()), len(group.verdicts)
+    tokens = group.a_tok[group.rollouts.mask].abs().mean().item()
+    said = f"{held} of {size} responses satisfy every criterion"
+    if held in (0, size):
+        return f"{said}: AON gives all the same reward, A_res is 0, and yet the mean |A_tok| is {tokens:.2f}."
+    return f"{said}: here AON is not silent; the mean |A_tok| is {tokens:.2f}."
 
 
 def assign_credit(
@@ -269,9 +280,9 @@ def advantage_html(group: Group, responses: Sequence[int], title: str) -> str:
 def _tokens(tokens: Sequence[str], values: Tensor, largest: float, number: str) -> str:
     spans = []
     for token, value in zip(tokens, values.tolist(), strict=False):
-        color = UP if value > 0 else DOWN
-        shade = f"background: rgba({color}, {0.75 * min(1.0, abs(value) / largest):.3f})"
-        spans.append(f'<span class="token" style="{shade}">{escape(token)}<small>{number.format(value)}</small></span>')
+        color = hex_of(shade(0.75 * value, largest))  # lighter than in figures: the letters stay black
+        number_below = f"<small>{number.format(value)}</small>"
+        spans.append(f'<span class="token" style="background: {color}">{escape(token)}{number_below}</span>')
     return f"<div>{''.join(spans)}</div>"
 
 
@@ -288,7 +299,8 @@ def credit_summary(groups: dict[str, Group]) -> pd.DataFrame:
         ends = group.a_tok[torch.arange(len(mask)), mask.sum(1) - 1][ended]
         everything = torch.tensor([aon([v.value for v in row]) for row in group.rollouts.verdicts]).nanmean()
         row = {"group": name, "AON": everything, "CSR": group.verdicts.nanmean(), "tokens": mask.sum(1).float().mean()}
-        row |= {"mean |A_res|": group.a_res.abs().mean(), "mean |A_tok|": group.a_tok[mask].abs().mean()}
+        a_res = group.a_res.unsqueeze(1).expand_as(mask)[mask]  # a mean over tokens, as those of the other columns
+        row |= {"mean |A_res|": a_res.abs().mean(), "mean |A_tok|": group.a_tok[mask].abs().mean()}
         row |= {"mean |A|": group.advantage[mask].abs().mean(), f"A_tok of {END}": ends.mean()}
         rows.append({key: value if isinstance(value, str) else float(value) for key, value in row.items()})
     return pd.DataFrame(rows)

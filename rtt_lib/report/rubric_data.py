@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from rtt_lib.bench.benchmarks import FILES, TITLES, benchmark_files
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl
 from rtt_lib.profile import Profile
+from rtt_lib.report.theme import readable
 from rtt_lib.rubrics.benchmarks import read_benchmark
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.schema import Criterion, RubricPrompt
@@ -290,7 +291,9 @@ def _label_sparsity(figure: Figure, axis: Axes, table: pd.DataFrame, group_size:
     middle = len(table) // 2
     for column, name, color, below in (("silent, AON", "AON", ORANGE, 12), ("silent, CSR", "CSR", BLUE, 10)):
         point = (100 * table["AON"][middle], 100 * table[column][middle])
-        axis.annotate(name, point, xytext=(12, below), textcoords="offset points", color=color, fontweight="bold")
+        axis.annotate(
+            name, point, xytext=(12, below), textcoords="offset points", color=readable(color), fontweight="bold"
+        )
     axis.annotate("dashed: all prompts equally hard", (97, 88), ha="right", color="#666666", fontsize=9)
     axis.set(
         title=f"How many groups of {group_size} responses teach nothing?",
@@ -299,15 +302,3 @@ def _label_sparsity(figure: Figure, axis: Axes, table: pd.DataFrame, group_size:
         ylim=(-3, 103),
     )
     return figure
-
-
-def problems_sentences(table: pd.DataFrame, group_size: int) -> list[str]:
-    """What the table says, per world, in a sentence computed from it."""
-    say: Callable[[float], str] = "{:.0%}".format
-    return [
-        f"World {row['world']}: {say(row['AON'])} of the responses satisfy everything, so AON leaves "
-        f"{say(row['silent groups, AON'])} of the groups of {group_size} without a signal (CSR "
-        f"{say(row['silent groups, CSR'])}); of the pairs that CSR scores alike {say(row['of these, other criteria'])} "
-        f"satisfy different criteria, {say(row['of these, disjoint'])} have none in common."
-        for row in table.to_dict("records")
-    ]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from rtt_lib.relevance.discriminator import TokenRelevance
+from rtt_lib.report.theme import UP, ink_on, shade
 
-SHADE = "0, 114, 178"  # the blue of RTT in every figure
 MARKED = 0.5
 
 STYLE = """
@@ -16,7 +16,7 @@ STYLE = """
 .rtt-attribution + .rtt-attribution { margin-top: 1.6rem; }
 .rtt-attribution .criterion { font-weight: 600; margin: 0 0 .4rem; }
 .rtt-attribution .response { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }
-.rtt-attribution .response span { border-radius: 3px; padding: .15em 0; }
+.rtt-attribution .response span { border-radius: 3px; padding: .15em 0; color: #000; }
 .rtt-attribution .response span.strong { color: #fff; }
 .rtt-attribution .legend { font-size: 13px; color: #555; margin: .8rem 0 0; }
 """
@@ -53,9 +53,10 @@ def shaded(response: str, tokens: Sequence[TokenRelevance]) -> str:
     pieces, position = [], 0
     for token in merge(tokens):
         pieces.append(escape(response[position : token.start]))
-        strong = ' class="strong"' if token.relevance >= 0.6 else ""
+        strong = ' class="strong"' if ink_on(shade(token.relevance)) == "#ffffff" else ""
+        blue = ", ".join(map(str, UP))
         pieces.append(
-            f'<span{strong} style="background: rgba({SHADE}, {token.relevance:.3f})" '
+            f'<span{strong} style="background: rgba({blue}, {token.relevance:.3f})" '
             f'title="relevance {token.relevance:.3f}">{escape(response[token.start : token.end])}</span>'
         )
         position = token.end
@@ -93,8 +94,8 @@ def terminal_text(response: str, tokens: Sequence[TokenRelevance], color: bool) 
 
 
 def _background(p: float) -> str:
-    """One of six steps from the terminal's own background to a full blue with white letters."""
-    steps = ("0", "48;5;195;38;5;16", "48;5;153;38;5;16", "48;5;111;38;5;16", "48;5;69;38;5;231", "48;5;25;38;5;231")
+    """One of six steps from the terminal's own background to a full blue, the last one with white letters."""
+    steps = ("0", "48;5;195;38;5;16", "48;5;153;38;5;16", "48;5;111;38;5;16", "48;5;69;38;5;16", "48;5;25;38;5;231")
     return steps[min(int(p * len(steps)), len(steps) - 1)]
 
 

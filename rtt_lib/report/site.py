@@ -1,10 +1,11 @@
-"""The site of a run: claims first, then every notebook, figure and table, the manifest. No network."""
+"""The site of a run: the answer and the claims first, then notebooks, figures, tables, manifest. No network."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,8 @@ from markupsafe import Markup
 
 from rtt_lib.files import read_json, write_text
 from rtt_lib.report.credit_lab import site_script
+from rtt_lib.report.front_page import front_page
+from rtt_lib.report.theme import finding_of
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LONGEST_CELL = 2**31 - 1  # Python's own limit is 128 KiB, which a response can exceed
@@ -27,6 +30,8 @@ VERDICT_CLASSES = {
     "does not replicate": "bad",
     "cannot be tested at this size": "untested",
 }
+# A blank after a full stop, but not after one that belongs to an abbreviation: `(Eq. 1)`.
+SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\bEq\.)(?<!\bEqs\.)(?<!\bFig\.)(?<!\bApp\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+")
 # Those of `analysis.serl_claims` and `analysis.contrasts`, on the claims of other papers.
 NEIGHBOUR_CLASSES = {
     "supported": "good",
@@ -72,7 +77,8 @@ def build_site(results_dir: str | Path) -> Path:
     tables = [read_table(path) for path in sorted((results / "tables").glob("*.csv"))]
     figures = [path.stem for path in sorted((results / "figures").glob("*.png"))]
     manifest = read_json(results / "manifest.json") if (results / "manifest.json").is_file() else {}
-    common = {"pages": pages, "tables": tables, "figures": figures, "manifest": manifest}
+    findings = {name: finding_of(results / "figures" / f"{name}.png") for name in figures}
+    common = {"pages": pages, "tables": tables, "figures": figures, "findings": findings, "manifest": manifest}
     common["profile"] = manifest.get("profile", results.name)
     write_text(site / "style.css", (TEMPLATES / "style.css").read_text(encoding="utf-8") + _code_colors())
     for name in ("figures", "tables", "manifest"):
@@ -85,10 +91,9 @@ def build_site(results_dir: str | Path) -> Path:
     by_name = {table.name: table for table in tables}
     neighbours, advice = by_name.get(f"{common['profile']}_claims"), by_name.get("recommendation")
     claims = neighbours or by_name.get("claims")
-    front = {"claims": claims, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
-    front["of_another_paper"] = neighbours is not None
-    front["recommendation"] = advice.rows[0][0] if advice and advice.rows else ""
-    front["answer"] = first_reason(claims)
+    front = {"front": front_page(results / "tables", {page.stem[:2]: page_parts(page) for page in pages})}
+    front |= {"neighbours": neighbours, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
+    front["recommendation"] = SENTENCE_END.split(advice.rows[0][0])[0] if advice and advice.rows else ""
     front["script"] = None
     if (found := site_script(results)) is not None:
         front["script"], front["script_hash"] = Markup(found[0]), found[1]
@@ -128,11 +133,6 @@ def count_verdicts(claims: Table | None) -> dict[str, int]:
     return {verdict: said.count(verdict) for verdict in known if verdict in said}
 
 
-def first_reason(claims: Table | None) -> str:
-    """What the first claim's verdict rests on: `shown in 2 of 10 comparisons, the opposite in 5.`"""
-    return dict(zip(claims.header, claims.rows[0], strict=True)).get("reason", "") if claims and claims.rows else ""
-
-
 def read_table(path: Path) -> Table:
     csv.field_size_limit(LONGEST_CELL)
     with path.open(newline="", encoding="utf-8") as file:
@@ -164,11 +164,17 @@ def notebook_page(path: Path) -> Page:
 
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
+        said = iter(_findings(cell, path.parent.parent / "figures"))
         for output in cell.get("outputs", []):
-            _tame(output)
+            _tame(output, said)
     title, opening = _title_and_opening(notebook.cells, path.stem)
     body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"path": str(path.parent)}})
     return Page(path.stem, title, opening, Markup(body))
+
+
+def page_parts(page: Page) -> dict[str, str]:
+    """The page's `stem`, and the place of each numbered part: `3` is `part-3`."""
+    return {"stem": page.stem} | {n: f"part-{n}" for n in re.findall(r'<h2 id="part-(\d+)"', page.body)}
 
 
 def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
@@ -178,7 +184,7 @@ def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
     if not heading:
         return stem.split("_", 1)[1].replace("_", " ").capitalize(), ""
     paragraph = text[heading.end() :].strip().split("\n\n")[0]
-    sentences = [s for s in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())) if "\\" not in s]
+    sentences = [s for s in SENTENCE_END.split(" ".join(paragraph.split())) if "\\" not in s]
     return _plain_text(heading.group(1)), _plain_text(" ".join(sentences[:2]))
 
 
@@ -186,11 +192,18 @@ def _plain_text(markdown: str) -> str:
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"[*`$]", "", markdown)).strip()
 
 
-def _tame(output: dict) -> None:
+def _findings(cell: dict, figures: Path) -> list[str]:
+    """What the figures that a cell saves show, in their order."""
+    names = re.findall(r'save_figure\(.*?"([\w-]+)",\s*results\b', cell.source, re.DOTALL)
+    return [finding_of(figures / f"{name}.png") for name in names]
+
+
+def _tame(output: dict, findings: Iterator[str]) -> None:
     """Drop what runs code, and render Markdown outputs here with their raw HTML escaped: they may hold model text."""
     data = output.get("data", {})
     if "image/png" in data:
-        output["metadata"].setdefault("image/png", {}).setdefault("alt", "The figure this cell draws")
+        said = next(findings, "") or "The figure this cell draws"
+        output["metadata"].setdefault("image/png", {}).setdefault("alt", said)
     for kind in [kind for kind in data if "javascript" in kind or "widget" in kind]:
         del data[kind]
     if "text/markdown" in data:
@@ -211,6 +224,12 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
         def latex_environment(self, name: str, body: str) -> str:
             return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
 
+        def heading(self, text: str, level: int, **attributes: Any) -> str:
+            """A numbered part (`## 3. After training`) gets a name, so that the first page can lead there."""
+            made = super().heading(text, level, **attributes)
+            part = re.match(r"(\d+)\. ", text)
+            return made.replace("<h2>", f'<h2 id="part-{part[1]}">', 1) if part else made
+
         def link(self, text: str, url: str, title: str | None = None) -> str:
             if re.match(r"https?://|#", url):
                 return super().link(text, url, title)
@@ -218,9 +237,7 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
                 return super().link(text, url.removeprefix("./").removesuffix(".ipynb") + ".html", title)
             return text
 
-    renderer = Renderer(
-        escape=escape, attachments=attachments or {}, embed_images=bool(folder), exclude_anchor_links=True, path=folder
-    )
+    renderer = Renderer(escape=escape, attachments=attachments or {}, embed_images=bool(folder), path=folder)
     return MarkdownWithMath(renderer=renderer).render(source)
 
 

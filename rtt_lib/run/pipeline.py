@@ -277,6 +277,10 @@ def record_time(results: Path, stem: str, seconds: float) -> None:
 # --- one notebook --------------------------------------------------------------------------------------------------
 
 
+# The injected parameters: an executed copy runs in its own folder, and can be run there again, on any machine.
+FROM_ITS_FOLDER = {"profile_path": "../profile.yaml", "results_dir": ".."}
+
+
 def execute(notebook: Notebook, results: Path, settings: dict[str, str]) -> None:
     """Execute one notebook to `notebooks/<name>.ipynb`; on failure leave `<name>.failed.ipynb` and raise."""
     import papermill
@@ -292,8 +296,8 @@ def execute(notebook: Notebook, results: Path, settings: dict[str, str]) -> None
                 papermill.execute_notebook(
                     notebook.path,
                     partial,
-                    parameters=_parameters(results, notebook.path.parent),
-                    cwd=notebook.path.parent,
+                    parameters=FROM_ITS_FOLDER,
+                    cwd=folder,
                     kernel_name="python3",
                     language="python",
                     kernel_manager_class=_kernel_manager(sidecar, settings),
@@ -306,13 +310,6 @@ def execute(notebook: Notebook, results: Path, settings: dict[str, str]) -> None
             raise NotebookFailed(f"{notebook.stem}: {_cause(error, notebook)}\n  see {failed}") from error
     _save_executed(partial, folder / notebook.path.name)
     failed.unlink(missing_ok=True)
-
-
-def _parameters(results: Path, cwd: Path) -> dict[str, str]:
-    """The injected parameters; inside the repository as relative paths, so that results do not name the machine."""
-    inside = results.is_relative_to(cwd.resolve().parent)
-    shown = Path(os.path.relpath(results, cwd.resolve())) if inside else results
-    return {"profile_path": (shown / "profile.yaml").as_posix(), "results_dir": shown.as_posix()}
 
 
 def _kernel_manager(sidecar: Path, settings: dict[str, str]) -> type:

@@ -1,0 +1,142 @@
+"""What each notebook says first: at most three sentences, computed from the tables that it shows below."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rtt_lib.analysis.comparison import NO_DIFFERENCE, TOO_FEW, unit_of
+
+KINDS = {"all": "all tokens", "segments": "segments", "nothing": "nothing"}  # what a label marks, in words
+
+
+def compared(table: pd.DataFrame, arm: str, against: str, measure: str = "all satisfied", when: str = "") -> str:
+    """One sentence for one row a world of `comparison.differences`:
+    `At the end RTT-AON against RL-AON: better in U (+13.3 points [+7.8, +17.5]); no difference shown in S (...).`"""
+    start = f"{when} {arm} against {against}" if when else f"{arm} against {against}"
+    chosen = (table["arm"] == arm) & (table["against"] == against) & (table["measure"] == measure)
+    rows = table[chosen].to_dict("records")
+    if not rows:
+        return f"{start}: no comparison in this profile."
+    parts = []
+    for verdict in ("better", "worse", NO_DIFFERENCE, TOO_FEW):
+        worlds = [f"{row['world']} ({_size(row)})" for row in rows if row["verdict"] == verdict]
+        if worlds:
+            parts.append(f"{verdict} in {_listed(worlds)}")
+    return f"{start}: {'; '.join(parts)}."
+
+
+def _size(row: dict) -> str:
+    """`+13.3 points [+7.8, +17.5]`, without the interval where there are too few runs for one."""
+    unit, factor, digits = unit_of(row["measure"])
+    mean, low, high = (f"{factor * row[key]:+.{digits}f}" for key in ("difference", "low", "high"))
+    return f"{mean} {unit}" + (f" [{low}, {high}]" if row["low"] == row["low"] else "")
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _range(values: pd.Series) -> str:
+    """`54% to 83%`, or `54%` where both ends are written alike."""
+    low, high = f"{values.min():.0%}", f"{values.max():.0%}"
+    return low if low == high else f"{low} to {high}"
+
+
+def rubric_data(problems: pd.DataFrame, group_size: int) -> str:
+    """Notebook 01: how sparse AON is and how ambiguous CSR."""
+    return (
+        f"AON gives all {group_size} responses to a prompt the same reward in {_range(problems['silent groups, AON'])} "
+        f"of the groups, depending on the world, and then nothing is learnt. CSR does so in "
+        f"{_range(problems['silent groups, CSR'])}. But CSR says less than it seems: of the pairs of responses that it "
+        f"scores alike, {_range(problems['of these, other criteria'])} satisfy different criteria."
+    )
+
+
+def relevance_labels(by_taxonomy: pd.DataFrame, by_greedy: pd.DataFrame) -> str:
+    """Notebook 02: how much each annotator marks, and in which cases they mark another kind of thing."""
+    ours, naive = (table.set_index("case") for table in (by_taxonomy, by_greedy))
+    shares = [_over_cases(table) for table in (ours, naive)]
+    said = [_listed([f"{words} in {share[kind]:.0%}" for kind, words in KINDS.items()]) for share in shares]
+    both = [case for case in ours.index if case in naive.index]
+    alike = [case for case in both if ours.loc[case, list(KINDS)].idxmax() == naive.loc[case, list(KINDS)].idxmax()]
+    where = f": {_listed([f'“{case}”' for case in alike])}" if alike else ""
+    return (
+        f"In {int(ours['examples'].sum())} examples, the taxonomy marks {said[0]}; the greedy annotator {said[1]}. "
+        f"Both mark the same kind of thing in {len(alike)} of {len(both)} cases{where}."
+    )
+
+
+def _over_cases(table: pd.DataFrame) -> pd.Series:
+    """Shares of `all`, `segments`, `nothing` over all examples."""
+    return table[list(KINDS)].mul(table["examples"], axis=0).sum() / table["examples"].sum()
+
+
+def group_partitioning(silence: pd.DataFrame, uniform: pd.DataFrame, correlations: pd.DataFrame) -> str:
+    """Notebook 04: where intra speaks and A_res does not, what intra cannot see, how far schemes differ."""
+    aon = silence.set_index("reward").loc["AON"]
+    spoken = f", and in {aon['intra']:.0%} of these intra still gives token credit" if aon["intra"] >= 0 else ""
+    blind = uniform.set_index("family")["relevance uniform in the response"]
+    others = ", ".join(f"{correlations.loc['intra', name]:.2f} with {name}" for name in ("inter", "joint", "released"))
+    return (
+        f"Under AON {aon['silent under A_res']:.0%} of {int(aon['groups'])} groups of real responses have equal "
+        f"rewards, so that A_res is zero{spoken}. Intra gives no credit in {blind['length']:.0%} of the cases where "
+        f"the criterion is a length. The choice of the group decides the credit: intra's correlates {others}."
+    )
+
+
+def length_bias(simulation: pd.DataFrame, shortest: pd.DataFrame) -> str:
+    """Notebook 05: the bias in the simulation, and how well the formulas predict real groups."""
+    rows = simulation[simulation["scenario"] == "only the shortest satisfies"].sort_values("length ratio")
+    short, equal = rows.iloc[0], rows.iloc[-1]
+    largest = simulation["intra"].abs().max()
+    error = (shortest["inter"] - shortest["predicted"]).abs().max()
+    return (
+        f"Inter pays for being short: a response that alone satisfies a criterion gets a mean advantage of "
+        f"{short['inter, simulated']:.2f} where it has 1/{1 / short['length ratio']:.0f} of the others' length, "
+        f"{equal['inter, simulated']:.2f} where it is as long. Intra's mean is {largest:.2f} at every length. "
+        f"Eq. 12 and 17 predict inter's on {len(shortest)} cases of the micro language to {error:.0e}."
+    )
+
+
+def rtt_grpo(early: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Notebook 06: RTT minus RL with the same reward, early in training and after it."""
+    return " ".join(
+        (
+            compared(early, "RTT-AON", "RL-AON", "first quarter", "In the first quarter of training"),
+            compared(after, "RTT-AON", "RL-AON", when="After training"),
+            compared(after, "RTT-CSR", "RL-CSR", when="After training"),
+        )
+    )
+
+
+def token_attribution(cases: pd.DataFrame, rollouts: pd.DataFrame) -> str:
+    """Notebook 09: how often every token is right, and which family is worst on a policy's own responses."""
+    known = cases.dropna(subset="tokens right")
+    right = int((known["tokens right"] == 1).sum())
+    marked = rollouts[rollouts["relevant"] < 1].dropna(subset="precision")
+    said = (
+        f"In {right} of {len(known)} cases every token is on the right side of 0.5, as are "
+        f"{known['tokens right'].mean():.0%} of the tokens of an average case."
+    )
+    if marked.empty:
+        return said
+    worst = marked.loc[marked["precision"].idxmin()]
+    return (
+        f"{said} On the base policy's responses the family with the lowest precision is {worst['family']}: "
+        f"{worst['precision']:.0%} of what is marked is right."
+    )
+
+
+def released_code_audit(mixing: dict[str, float], differences: pd.DataFrame, arms: tuple[str, str, str]) -> str:
+    """Notebook 10: how far the released credit is from the paper's, and what training with it does.
+
+    arms: as released, the paper's, plain RL
+    """
+    as_released, paper, plain = arms
+    return (
+        f"On real responses the released code's token credit correlates "
+        f"{mixing['correlation with the paper']:.2f} with the paper's formula, and "
+        f"{mixing['tokens with the opposite sign']:.0%} of the tokens are pushed the other way. "
+        f"{compared(differences, as_released, paper, when='After training')} "
+        f"{compared(differences, as_released, plain, when='After training')}"
+    )

@@ -1,0 +1,67 @@
+"""How a notebook speaks to its reader: the answer in a box at the top, tables folded until they are asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from rtt_lib.tables import save_table
+
+MOST_SENTENCES = 3  # of an answer
+
+STYLE = """<style>
+.rtt-answer { color: #1c2126; background: #eaf2f8; border-left: 4px solid #0072b2; padding: .5rem .9rem;
+  max-width: 46rem; font: 16px/1.55 system-ui, sans-serif; }
+.rtt-answer p { margin: .25rem 0; }
+.rtt-table summary { cursor: pointer; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a cell displays: HTML where there is a page, else text."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def answer(*sentences: str) -> Shown:
+    """The box at the top of a notebook: at most three sentences, computed from the results at hand."""
+    found = [sentence for text in sentences for sentence in sentences_of(text)]
+    if not 1 <= len(found) <= MOST_SENTENCES:
+        raise ValueError(f"an answer has one to {MOST_SENTENCES} sentences, this one {len(found)}: {' '.join(found)}")
+    body = "".join(f"<p>{escape(sentence)}</p>" for sentence in found)
+    return Shown(f'{STYLE}<div class="rtt-answer"><p><b>Answer</b></p>{body}</div>', "Answer: " + " ".join(found))
+
+
+def sentences_of(text: str) -> list[str]:
+    """A sentence ends with . ? or ! before a space and a capital letter, or with the text."""
+    return [sentence for sentence in re.split(r"(?<=[.?!])\s+(?=[A-Z])", text.strip()) if sentence]
+
+
+def show_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: int = 3) -> Shown:
+    """Save as `save_table` does, and show the table folded: its name and number of rows, the rest on a click."""
+    shown = save_table(frame, name, results_dir, digits)
+    named = any(level is not None for level in shown.index.names)
+    table = shown.to_html(index=named, na_rep="-", border=0, max_rows=pd.get_option("display.max_rows"))
+    rows = f"{len(shown)} row" + "s" * (len(shown) != 1)
+    summary = f"<summary>Table <code>{escape(name)}</code>, {rows}</summary>"
+    text = f"{name}, {rows}\n{shown.to_string(index=named, na_rep='-')}"
+    return Shown(f'{STYLE}<details class="rtt-table">{summary}{table}</details>', text)
+
+
+def show_text(text: str, name: str) -> Shown:
+    """A text as it stands, a prompt to an LLM say, folded like a table."""
+    rows = len(text.splitlines())
+    summary = f"<summary>Text <code>{escape(name)}</code>, {rows} line{'s' * (rows != 1)}</summary>"
+    return Shown(f'{STYLE}<details class="rtt-table">{summary}<pre>{escape(text)}</pre></details>', f"{name}\n{text}")

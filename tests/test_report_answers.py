@@ -1,0 +1,140 @@
+"""What the notebooks say first, from tables written by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rtt_lib.analysis.comparison import differences
+from rtt_lib.report import answers
+from rtt_lib.report.reading import answer, sentences_of
+
+
+def runs(values: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
+    """(world, arm) -> scores of the seeds A0, B0, ...: a frame as `results_table` gives it."""
+    rows = [
+        {"world": world, "arm": arm, "seed": f"{'ABCDE'[n]}0", "all satisfied": score, "per constraint": score}
+        for (world, arm), scores in values.items()
+        for n, score in enumerate(scores)
+    ]
+    return pd.DataFrame(rows)
+
+
+PAIR = [("RTT-AON", "RL-AON")]
+SCORES = {
+    ("L", "RTT-AON"): [0.30, 0.31, 0.32, 0.30, 0.32],
+    ("L", "RL-AON"): [0.40, 0.41, 0.42, 0.40, 0.42],
+    ("U", "RTT-AON"): [0.50, 0.51, 0.52, 0.50, 0.52],
+    ("U", "RL-AON"): [0.40, 0.41, 0.42, 0.40, 0.42],
+    ("S", "RTT-AON"): [0.1, 0.9, 0.2, 0.8, 0.5],
+    ("S", "RL-AON"): [0.9, 0.1, 0.8, 0.2, 0.5],
+    ("M", "RTT-AON"): [0.2],
+    ("M", "RL-AON"): [0.1],
+}
+
+
+class TestCompared:
+    def test_worlds_stand_with_their_verdict_and_the_sign_is_the_arms(self):
+        said = answers.compared(differences(runs(SCORES), PAIR), "RTT-AON", "RL-AON", when="At the end")
+        assert said.startswith(
+            "At the end RTT-AON against RL-AON: better in U (+10.0 points [+10.0, +10.0]); worse in "
+        )
+        assert "worse in L (-10.0 points [-10.0, -10.0]); no difference shown in S (+0.0 points [" in said
+        assert said.endswith("; too few runs to tell in M (+10.0 points).")
+        assert len(sentences_of(said)) == 1
+
+    def test_two_worlds_with_one_verdict_share_it(self):
+        scores = {("X", arm): SCORES["L", arm] for arm in ("RTT-AON", "RL-AON")} | SCORES
+        said = answers.compared(differences(runs(scores), PAIR), "RTT-AON", "RL-AON")
+        assert "worse in X (-10.0 points [-10.0, -10.0]) and L (-10.0" in said
+
+    def test_a_comparison_that_is_missing_is_said(self):
+        table = differences(runs(SCORES), PAIR)
+        assert answers.compared(table, "RTT-CSR", "RL-CSR") == "RTT-CSR against RL-CSR: no comparison in this profile."
+
+
+def test_rubric_data_names_both_ends_of_a_range():
+    problems = pd.DataFrame(
+        {
+            "silent groups, AON": [0.54, 0.83, 0.6],
+            "silent groups, CSR": [0.0, 0.001, 0.0],
+            "of these, other criteria": [0.81, 0.78, 0.77],
+        }
+    )
+    said = answers.rubric_data(problems, 8)
+    assert "all 8 responses to a prompt the same reward in 54% to 83% of the groups" in said
+    assert "CSR does so in 0%." in said and said.endswith("77% to 81% satisfy different criteria.")
+    answer(said)
+
+
+def test_relevance_labels_weigh_cases_by_their_examples():
+    columns = ["case", "examples", "all", "segments", "nothing"]
+    ours = pd.DataFrame([("global, satisfied", 30, 1, 0, 0), ("local, violated", 10, 0, 1, 0)], columns=columns)
+    naive = pd.DataFrame([("global, satisfied", 30, 0, 0.9, 0.1), ("local, violated", 10, 0, 1, 0)], columns=columns)
+    said = answers.relevance_labels(ours, naive)
+    assert said.startswith("In 40 examples, the taxonomy marks all tokens in 75%, segments in 25% and nothing in 0%; ")
+    assert "the greedy annotator all tokens in 0%, segments in 92% and nothing in 8%." in said
+    assert said.endswith("Both mark the same kind of thing in 1 of 2 cases: “local, violated”.")
+    answer(said)
+
+
+def test_group_partitioning_counts_silent_groups_and_what_speaks_in_them():
+    silence = pd.DataFrame(
+        {"reward": ["AON", "CSR"], "groups": 64, "silent under A_res": [0.75, 0], "intra": [0.5, None]}
+    )
+    uniform = pd.DataFrame({"family": ["length", "end"], "relevance uniform in the response": [1.0, 0.6]})
+    names = ["intra", "inter", "joint", "released"]
+    correlations = pd.DataFrame([[1, 0.85, 0.9, 0.23]], index=["intra"], columns=names)
+    said = answers.group_partitioning(silence, uniform, correlations)
+    assert "Under AON 75% of 64 groups" in said and "in 50% of these intra still gives token credit" in said
+    assert "no credit in 100% of the cases" in said
+    assert said.endswith("0.85 with inter, 0.90 with joint, 0.23 with released.")
+    answer(said)
+    none = silence.assign(**{"silent under A_res": [0.0, 0.0], "intra": [float("nan")] * 2})
+    assert "still gives" not in answers.group_partitioning(none, uniform, correlations)
+
+
+def test_length_bias_compares_short_with_equal():
+    simulation = pd.DataFrame(
+        {
+            "scenario": ["only the shortest satisfies"] * 2 + ["all satisfy"],
+            "length ratio": [1.0, 1 / 64, 1.0],
+            "inter, simulated": [2.19, 4.3, 9.0],
+            "intra": [0.0, 0.0, -0.004],
+        }
+    )
+    shortest = pd.DataFrame({"inter": [0.5, -0.2], "predicted": [0.5, -0.2 + 3e-13]})
+    said = answers.length_bias(simulation, shortest)
+    assert "of 4.30 where it has 1/64 of the others' length, 2.19 where it is as long." in said
+    assert said.endswith("Eq. 12 and 17 predict inter's on 2 cases of the micro language to 3e-13.")
+    answer(said)
+
+
+def test_rtt_grpo_takes_the_first_quarter_from_one_table_and_the_end_from_the_other():
+    scores = runs(SCORES)
+    early = differences(scores.assign(**{"first quarter": scores["all satisfied"]}), PAIR, ["first quarter"])
+    said = answers.rtt_grpo(early, differences(scores, PAIR))
+    first, second, third = sentences_of(said)
+    assert first.startswith("In the first quarter of training RTT-AON against RL-AON: better in U (+10.0 points")
+    assert second.startswith("After training RTT-AON against RL-AON: better in U")
+    assert third == "After training RTT-CSR against RL-CSR: no comparison in this profile."
+    answer(said)
+
+
+def test_token_attribution_names_the_family_of_the_lowest_precision():
+    cases = pd.DataFrame({"tokens right": [1.0, 0.5, float("nan")]})
+    rollouts = pd.DataFrame(
+        {"family": ["length", "end", "start"], "relevant": [1, 0.02, 0.03], "precision": [0.1, 0.57, 0.9]}
+    )
+    said = answers.token_attribution(cases, rollouts)
+    assert said.startswith("In 1 of 2 cases every token is on the right side of 0.5, as are 75% of the tokens")
+    assert said.endswith("is end: 57% of what is marked is right."), "a global family is marked throughout"
+    answer(said)
+    assert len(sentences_of(answers.token_attribution(cases, rollouts.iloc[:1]))) == 1
+
+
+def test_released_code_audit():
+    arms = ("RTT-AON", "RL-AON", "RTT-CSR")
+    mixing = {"correlation with the paper": 0.2318, "tokens with the opposite sign": 0.4057}
+    first, second, third = sentences_of(answers.released_code_audit(mixing, differences(runs(SCORES), PAIR), arms))
+    assert "correlates 0.23 with the paper's formula, and 41% of the tokens are pushed the other way." in first
+    assert second.startswith("After training RTT-AON against RL-AON: better in U") and third.endswith("this profile.")
