@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from statistics import mean, pstdev, stdev
 
 import pytest
 import torch
 from arms_toy import Stop, task_of
-from serl_toy import GROUP, GROUPS, PROMPTS, TOKENIZER, Kept, Ruled, make, tiny_model
+from serl_criteria_toy import by_criterion
+from serl_toy import GROUP, GROUPS, PROMPTS, TOKENIZER, Kept, tiny_model
+from transformers import LlamaForCausalLM
 
 from rtt_lib.errors import RTTError
+from rtt_lib.files import read_json
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.methods.serl import Judged
 from rtt_lib.methods.serl_criteria import (
@@ -24,7 +31,7 @@ from rtt_lib.methods.serl_criteria import (
     trainer_of,
 )
 from rtt_lib.relevance.annotate import taxonomy
-from rtt_lib.relevance.sources import Annotated, Oracle, Uniform
+from rtt_lib.relevance.sources import Annotated, Uniform
 from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import results_table
@@ -32,15 +39,10 @@ from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify import check
 from rtt_lib.worlds.micro.world import without_criterion
 
+HERE = Path(__file__).parent
 RESPONSES, CRITERIA = GROUP * GROUPS, 4
 JUDGMENTS = GROUPS * 6 * 4 * CRITERIA
-RuledByCriterion = type("RuledByCriterion", (Ruled, CriteriaSERLTrainer), {})
 OwnByCriterion = type("OwnByCriterion", (Kept, CriteriaSERLTrainer), {})
-
-
-def by_criterion(folder, cls=RuledByCriterion, relevance=None, **changes) -> CriteriaSERLTrainer:
-    extra = {"relevance": relevance or Oracle(), "without": without_criterion, "token_beta": 0.5}
-    return make(folder, cls=cls, extra=extra, **changes)
 
 
 def same(left: torch.nn.Module, right: torch.nn.Module) -> bool:
@@ -243,3 +245,35 @@ def test_the_arms_differ_in_where_credit_goes(monkeypatch, tmp_path):
         with pytest.raises(Stop):
             trainer_of(task_of(profile, "J65", name, tmp_path))
         assert seen["relevance"] == expected and seen["token_beta"] == 0.5 and seen["args"].judgments == 4
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_rows_of_one(tmp_path):
+    """A group's responses sit on both: each process finds its own rows, and the same step is made."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE.parent}:{HERE}", "HF_HUB_OFFLINE": "1"}
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    for name, before in (("one", ()), ("two", launch)):
+        words = [sys.executable, *before, str(HERE / "serl_criteria_toy.py"), str(tmp_path / name)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one = written(tmp_path / "one" / "rows0.json")
+    two = [written(tmp_path / "two" / f"rows{rank}.json") for rank in (0, 1)]
+    half, asked = RESPONSES // 2, JUDGMENTS // CRITERIA
+    for rank, found in enumerate(two):
+        mine = range(rank * half, (rank + 1) * half)
+        judged = [RESPONSES + k * asked + rank * asked // 2 + n for k in range(CRITERIA) for n in range(asked // 2)]
+        assert len(found) == half + len(judged)
+        for row, place in zip(found, [*mine, *judged], strict=True):
+            assert row == pytest.approx(one[place], abs=1e-4)
+    models = [LlamaForCausalLM.from_pretrained(tmp_path / name / "model") for name in ("one", "two")]
+    for a, b in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def written(path: Path) -> list[list[float]]:
+    """The advantages of the tokens of each row."""
+    rows = read_json(path)
+    return [
+        [value for value, own in zip(advantages, mask, strict=True) if own]
+        for advantages, mask in zip(rows["advantages"], rows["mask"], strict=True)
+    ]
