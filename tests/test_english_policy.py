@@ -66,6 +66,18 @@ def test_rows_of_a_batch_are_of_similar_length():
 
 
 @pytest.mark.usefixtures("small_english")
+def test_echoes_say_the_prompts_tokens_again_in_the_chat_template():
+    tokenizer = load_tokenizer(policy.base_policy("A", 1))
+    rows = policy.echoes(tokenizer, 50, random.Random(0))
+    user, end, assistant = tokenizer.convert_tokens_to_ids([policy.USER, policy.END, policy.ASSISTANT])
+    for prompt, response in rows:
+        said = response[:-1]
+        assert prompt == [user, *said, end, assistant] and response[-1] == end
+        assert policy.ECHOED[0] <= len(said) <= policy.ECHOED[1] and not set(said) & set(tokenizer.all_special_ids)
+    assert len({tuple(response) for _, response in rows}) == 50
+
+
+@pytest.mark.usefixtures("small_english")
 def test_a_base_is_made_twice_with_the_same_bytes_and_another_letter_is_another_one(tmp_path, monkeypatch):
     folders = []
     for place in ("one", "two"):

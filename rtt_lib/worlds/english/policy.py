@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -27,6 +28,9 @@ IGNORED = -100  # no loss on this token
 BATCH = 32
 LEARNING_RATE = 2e-3  # at its peak
 ALIKE = 16  # so many batches are drawn together and shared out by length, so that little of a batch is padding
+ECHOES = 0.5  # steps of saying random tokens again, before all others, as a share of these
+ECHOED = (4, 20)  # so many tokens: a policy that can copy anything soon finds out which words of a prompt to copy
+WARM_UP = 0.1  # the share of all steps in which the learning rate rises
 WINDOW = 512  # tokens of prompt and response, or of criterion and response
 ATTENTION = "eager"  # on a CPU the gradient of torch's own attention takes longer than all the rest, in bfloat16
 
@@ -100,6 +104,14 @@ def collate(rows: Sequence[Row], pad: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": known, "labels": labels}
 
 
+def echoes(tokenizer: PreTrainedTokenizerFast, n: int, rng: random.Random) -> list[Row]:
+    """Prompts of random tokens, each with the same tokens as its response."""
+    before, *behind = prompt_ids("", tokenizer)
+    ordinary = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
+    said = [rng.choices(ordinary, k=rng.randint(*ECHOED)) for _ in range(n)]
+    return [([before, *ids, *behind], [*ids, tokenizer.eos_token_id]) for ids in said]
+
+
 def batches(rows: Sequence[Row], steps: int, rng: random.Random) -> Iterator[list[Row]]:
     """`steps` batches of rows of similar length, in random order: pass after pass over all rows."""
     waiting: list[Row] = []
@@ -120,17 +132,21 @@ def _length(row: Row) -> int:
 
 
 def pretrain(base: str, steps: int, output: Path) -> None:
-    """Pretrain a base policy on its own corpus, from its own random weights."""
+    """Pretrain a base policy from its own random weights: first to copy, then, for `steps`, on its own corpus."""
     torch.manual_seed(ord(base))
     pairs = pretraining_pairs(min(DIALS.pairs, steps * BATCH), base, DIALS)  # none that no step would see
     texts = (text for pair in pairs for text in (pair.prompt.prompt, pair.response))
     tokenizer = train_tokenizer(texts, SIZE.vocabulary)
     model = LlamaForCausalLM(config(tokenizer, SIZE))
     model.to(device_for(model))
-    rows = [encode(tokenizer, pair.prompt.prompt, pair.response) for pair in pairs]
+    rows, rng = [encode(tokenizer, pair.prompt.prompt, pair.response) for pair in pairs], random.Random(f"rows {base}")
+    copying = round(ECHOES * steps)
+    lessons = chain(batches(echoes(tokenizer, copying * BATCH, rng), copying, rng), batches(rows, steps, rng))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(2, steps))
-    for batch in batches(rows, steps, random.Random(f"batches {base}")):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=max(2, copying + steps), pct_start=WARM_UP
+    )
+    for batch in lessons:
         loss_of(model, batch, tokenizer.pad_token_id).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
