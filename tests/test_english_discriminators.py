@@ -53,7 +53,7 @@ def test_constructed_responses_satisfy_violate_and_keep_a_part():
 
 def test_a_discriminator_trains_and_marks_tokens_of_another_policy(profile):
     folder = discriminators.trained(profile, "taxonomy")
-    assert store.made(folder)["name"] == "english, taxonomy labels"
+    assert store.made(folder)["name"] == "english, taxonomy"
     loaded = Discriminator.load(folder)
     assert loaded.template == discriminators.TEMPLATE
     tokenizer = load_tokenizer(base_policy("B", 2))

@@ -15,7 +15,7 @@ from rtt_lib.studies.plan import plan
 from rtt_lib.studies.records import curves_table, results_table
 from rtt_lib.verify import verify
 from rtt_lib.worlds import english, open_world
-from rtt_lib.worlds.english import policy
+from rtt_lib.worlds.english import discriminators, policy
 from rtt_lib.worlds.text.world import without_criterion
 
 pytestmark = pytest.mark.usefixtures("small_english")
@@ -55,7 +55,7 @@ def test_what_the_store_keeps_for_a_profile():
     profile = toy_profile(experiments__core__seeds="[B1]", experiments__beyond__seeds="[B1]",
                           experiments__fixes__seeds="[C2]", experiments__relevance__seeds="[C2]")  # fmt: skip
     found = english.kept_folders(profile)
-    assert {policy.folder_of(base, 30) for base in "ABC"} < found and len(found) == 5
+    assert {policy.folder_of(base, 30) for base in "ABC"} < found and len(found) == 3 + len(discriminators.KINDS)
 
 
 def test_prompts_demonstrations_and_what_is_withheld():

@@ -203,3 +203,12 @@ def test_the_rule_of_a_file_is_the_papers_formula(write):
     _, batch = next(user_rule.batches())
     expected = token_advantage(batch.verdicts, batch.relevance, batch.mask, batch.group_size)
     assert torch.equal(rule(batch), expected)
+
+
+@pytest.mark.parametrize("settings", [(("steps", 240),), (("learning_rate", 0.001),)])
+def test_rates_and_steps_of_its_own_are_refused(tmp_path, settings):
+    file = tmp_path / "rule.py"
+    arm = f"Arm('x', 'longer', reward='csr', settings={settings!r})"
+    file.write_text(f"from rtt_lib.methods.arms import Arm\narm = {arm}\n")
+    with pytest.raises(RTTError, match="all rules are trained alike"):
+        load(file)

@@ -143,6 +143,7 @@ def _check_parameters(function: Callable) -> None:
 def _of_the_rule(arm: Arm) -> Arm:
     """The arm of a file with a function."""
     default = Arm("", "")
+    _no_settings(arm)
     for name in ("trainer", "scheme", "credit_eos"):
         if getattr(arm, name) != getattr(default, name):
             raise RTTError(f"arm.{name} has no effect on a function: it decides this itself; remove it")
@@ -156,7 +157,14 @@ def _trained_as_it_is(arm: Arm | None) -> Arm:
         raise RTTError("neither a public function nor an `arm`")
     if arm.trainer != Arm("", "").trainer:
         raise RTTError(f"arm.trainer is '{arm.trainer}': only RTT-GRPO reads a credit rule")
+    _no_settings(arm)
     return arm
+
+
+def _no_settings(arm: Arm) -> None:
+    """Rates and steps are the same for every rule of the leaderboard."""
+    if arm.settings:
+        raise RTTError(f"arm.settings = {arm.settings}: all rules are trained alike; remove it")
 
 
 # --- checking it ---
@@ -223,7 +231,8 @@ def main(arguments: Sequence[str]) -> None:
     except RTTError as error:
         write_json(answer, {"error": str(error)})
     else:
-        write_json(answer, {"arm": asdict(rule.arm)})
+        fields = {name: value for name, value in asdict(rule.arm).items() if name != "settings"}  # there are none
+        write_json(answer, {"arm": fields})
 
 
 # --- training with it ---

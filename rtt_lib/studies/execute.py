@@ -165,7 +165,7 @@ def evaluate(spec: RunSpec) -> None:
     folder = spec.evaluation
     scores = spec.home.evaluate(spec.policy, folder / "responses", spec.number)
     about = {"fingerprint": spec.fingerprint, "arm": spec.arm.name, "world": spec.world, "seed": spec.seed}
-    about |= {"made_with": store.made(spec.folder).get("made_with")}
+    about |= {"made_with": (store.made(spec.folder) or {}).get("made_with")}
     write_json(folder / "result.json", about | scores)
 
 

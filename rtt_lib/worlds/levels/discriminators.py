@@ -17,7 +17,7 @@ from rtt_lib.relevance.discriminator import train_discriminator
 from rtt_lib.relevance.shipped import quiet
 from rtt_lib.worlds.levels.policy import base_fingerprint, base_policy
 from rtt_lib.worlds.micro.corpus import micro_examples
-from rtt_lib.worlds.micro.discriminators import BACKBONE_BASE, OPTIONS, WORLDS, backbone
+from rtt_lib.worlds.micro.discriminators import BACKBONE_BASE, OPTIONS, WORLDS, Variant, backbone
 from rtt_lib.worlds.micro.language import find_world
 
 KIND, SEED = "taxonomy", 0
@@ -42,7 +42,7 @@ def trained(profile: Profile, kind: str) -> Path:
         quiet()
         examples = micro_examples([find_world(name) for name in WORLDS], profile.discriminator.samples, SEED)
         with contextlib.redirect_stdout(None):  # the trainer prints its log
-            body = backbone(base, bidirectional=False, seed=SEED)
+            body = backbone(base, Variant(KIND, "taxonomy labels", seed=SEED))
             train_discriminator(examples, body, folder, profile.discriminator, SEED, options=OPTIONS)
 
     base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
