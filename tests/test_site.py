@@ -63,7 +63,7 @@ def results(tmp_path) -> Path:
         new("display_data", data={"application/javascript": "alert(1)", "text/plain": "a script"}),
     ]
     _notebook(tmp_path / "notebooks" / "01_advantage.ipynb", PROSE, outputs)
-    _notebook(tmp_path / "notebooks" / "02_words.ipynb", "# Words\nWhich words count?\n\n## 1. Here", [])
+    _notebook(tmp_path / "notebooks" / "02_words.ipynb", "# Words\nWhich words count?\n\n## 1. Here & now", [])
     _notebook(tmp_path / "notebooks" / "03_broken.failed.ipynb", "# Broken", [])
     write_json(tmp_path / "manifest.json", {"profile": "tiny", "seeds": {"data": 0}, "parameters": {"about": "Small."}})
     build_site(tmp_path)
@@ -105,7 +105,7 @@ def test_claims_come_first_and_everything_is_reachable(results):
     index = (results / "index.html").read_text()
     order = [index.index(text) for text in ("RTT beat RL", "<svg", 'id="C1"', "Notebooks</h2>", "Figures</h2>")]
     assert order == sorted(order) and '<span class="verdict good">replicates</span>' in index
-    assert 'href="site/02_words.html#part-1"' in index  # the card leads to its part
+    assert 'href="site/02_words.html#1.-Here-%26-now"' in index  # the card leads to its part
     for target in ("site/01_advantage.html", "site/02_words.html", "site/tables.html", "site/manifest.html"):
         assert f'href="{target}"' in index
     assert "Which tokens does the advantage of r_i reach?" in index and "broken" not in index.lower()
@@ -117,15 +117,16 @@ def test_without_a_claims_table_the_index_says_so(tmp_path):
 
 def test_claims_of_another_paper_come_first_in_a_run_for_them(tmp_path):
     for name, claim, verdict in (("serl_claims", "S-C1", "supported"), ("claims", "C1", "replicates")):
-        save_table(pd.DataFrame({"claim": [claim], "statement": ["It works"], "verdict": [verdict]}), name, tmp_path)
+        row = [claim, "It works", verdict, *["none"] * (len(COLUMNS) - 3)]
+        save_table(pd.DataFrame([row], columns=COLUMNS), name, tmp_path)
     write_json(tmp_path / "manifest.json", {"profile": "serl"})
     index = build_site(tmp_path).read_text()
-    assert "<td>S-C1</td>" in index and "<td>C1</td>" not in index
+    assert "<td>S-C1</td>" in index and 'id="C1"' not in index
     assert '<span class="verdict good">supported</span> 1.' in index and "supported within the margin" in index
-    assert "GRPO compares" not in index and check_site(tmp_path) == []
+    assert "RL here is GRPO" not in index and check_site(tmp_path) == []
     write_json(tmp_path / "manifest.json", {"profile": "micro"})
     index = build_site(tmp_path).read_text()
-    assert "<td>C1</td>" in index and "<td>S-C1</td>" not in index and "GRPO compares" in index
+    assert 'id="C1"' in index and "<td>S-C1</td>" not in index and "RL here is GRPO" in index
 
 
 def test_model_text_is_escaped_everywhere(results):

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,9 @@ def notebook_page(path: Path) -> Page:
 
 
 def page_parts(page: Page) -> dict[str, str]:
-    """The page's `stem`, and the place of each numbered part: `3` is `part-3`."""
-    return {"stem": page.stem} | {n: f"part-{n}" for n in re.findall(r'<h2 id="part-(\d+)"', page.body)}
+    """The page's `stem`, and the place of each numbered part: `3` is `3.-After-training`, as in an address."""
+    found = re.findall(r'<h2 id="((\d+)\.-[^"]*)"', page.body)
+    return {"stem": page.stem} | {number: quote(unescape(place)) for place, number in found}
 
 
 def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
@@ -223,12 +225,6 @@ def _markdown(source: str, escape: bool, folder: str = "", attachments: dict | N
 
         def latex_environment(self, name: str, body: str) -> str:
             return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
-
-        def heading(self, text: str, level: int, **attributes: Any) -> str:
-            """A numbered part (`## 3. After training`) gets a name, so that the first page can lead there."""
-            made = super().heading(text, level, **attributes)
-            part = re.match(r"(\d+)\. ", text)
-            return made.replace("<h2>", f'<h2 id="part-{part[1]}">', 1) if part else made
 
         def link(self, text: str, url: str, title: str | None = None) -> str:
             if re.match(r"https?://|#", url):
