@@ -1,7 +1,7 @@
 """What came out in the micro world, as five statements that can be tested in any world.
 
 Each statement is a list of paired comparisons that it says are positive. It is judged as the paper's claims are
-(`judging`), on all seeds that a world has.
+(`judging`), on all seeds that both arms of a comparison have.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class Runs:
 
 
 def compare(frame: pd.DataFrame, arm: str, baseline: str, column: str) -> list[Comparison]:
-    """One comparison for each world, over all of its seeds."""
-    seeds = frame.groupby("world")["seed"].unique() if len(frame) else {}
-    return [comparison(frame, arm, baseline, column, world, sorted(here)) for world, here in seeds.items()]
+    """One comparison for each world in which both arms were run, over the seeds that both have."""
+    worlds = sorted(frame["world"].unique()) if len(frame) else ()
+    found = [comparison(frame, arm, baseline, column, world, ()) for world in worlds]
+    return [one for one in found if one.values]
 
 
 def early_lead(runs: Runs) -> list[Comparison]:

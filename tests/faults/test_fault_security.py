@@ -193,7 +193,11 @@ def notebook_with(text: str, path: Path) -> None:
 def test_what_a_model_wrote_is_only_text_on_the_site(tmp_path):
     notebook_with(NASTY, tmp_path / "notebooks" / "01_text.ipynb")
     quoted = NASTY.replace('"', '""')
-    write_text(tmp_path / "tables" / "claims.csv", f'claim,text\nC1,"{quoted}"\n"{quoted}",x\n')
+    columns = "claim,statement,verdict,paper,ours,n,reason,where"
+    rows = [
+        f'{claim},"{quoted}",partly,"{quoted}","{quoted}","{quoted}","{quoted}","{quoted}"' for claim in ("C1", "C2")
+    ]
+    write_text(tmp_path / "tables" / "claims.csv", "\n".join([columns, *rows]) + "\n")
     write_json(tmp_path / "manifest.json", {"profile": NASTY, "parameters": {"about": NASTY}})
     build_site(tmp_path)
     assert check_site(tmp_path) == []
