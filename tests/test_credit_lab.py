@@ -256,12 +256,13 @@ def test_data_comes_from_the_runs_policies(monkeypatch):
         base="base", rl=None, verifier=None, question=SimpleNamespace(prompt="q"),
         unrounded=Oracle(), roll_out=lambda policy: group.rollouts,
     )  # fmt: skip
-    spec = SimpleNamespace(home=SimpleNamespace(questions=lambda n: [SimpleNamespace(prompt="p")] * n))
+    home = SimpleNamespace(questions=lambda n: [SimpleNamespace(prompt="p")] * n)
+    spec = SimpleNamespace(home=home, arm=SimpleNamespace(name="RTT-CSR"))
     monkeypatch.setattr(credit_lab, "first_of", lambda specs, arm: spec)
     monkeypatch.setattr(credit_lab, "walkthrough", lambda spec: start)
     monkeypatch.setattr(credit_lab, "load_policy", lambda name: (None, None))
     monkeypatch.setattr(credit_lab, "roll_out", lambda *given: group.rollouts)
-    monkeypatch.setattr(credit_lab, "policies_here", lambda specs, arms: {"base": "b", "RTT-CSR": "c"})
+    monkeypatch.setattr(credit_lab, "policies_here", lambda specs, arms: {"base": "b", **dict.fromkeys(arms, "c")})
     found = credit_lab.lab_data([spec])
     assert [one["name"] for one in found["groups"]] == ["base policy, prompt 1", "RTT-CSR after training"]
     assert found["groups"][0]["responses"][0] == {

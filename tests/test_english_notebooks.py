@@ -1,4 +1,4 @@
-"""Every notebook in the English world, from start to end: policies of full size, pretrained for 30 steps."""
+"""Notebooks that train in the English world, from start to end: policies of full size, pretrained for 30 steps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rtt_lib.profile import REPOSITORY
 from rtt_lib.report.site import check_site
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
+NOTEBOOKS = "00,02,03,06,09,11"
 ONE_RUN = {"experiments.core.arms": "[base, RL-AON, RTT-AON, RTT-CSR]"} | {
     f"experiments.{name}.seeds": "[A0]" for name in ("core", "beyond", "fixes", "relevance")
 }
@@ -23,15 +24,28 @@ ONE_RUN = {"experiments.core.arms": "[base, RL-AON, RTT-AON, RTT-CSR]"} | {
 def results(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("english notebooks") / "results"
     changes = [f"{key}={value}" for key, value in (SMALL | ONE_RUN).items()]
-    command = [sys.executable, "-m", "rtt_lib", "run", "english", "--results", str(out), "--set", *changes]
+    command = [
+        sys.executable,
+        "-m",
+        "rtt_lib",
+        "run",
+        "english",
+        "--only",
+        NOTEBOOKS,
+        "--results",
+        str(out),
+        "--set",
+        *changes,
+    ]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=2400)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
 
-def test_all_eleven_run(results):
+def test_they_run(results):
     assert check_site(results) == []
-    assert len(list((results / "notebooks").glob("*.ipynb"))) == 11
+    found = {path.stem[:2] for path in (results / "notebooks").glob("*.ipynb")}
+    assert set(NOTEBOOKS.split(",")) <= found
 
 
 def test_its_own_runs_and_discriminators_are_shown(results):

@@ -144,10 +144,11 @@ def lab_data(specs: Sequence[RunSpec]) -> dict[str, Any]:
         cases.append(_case(question.prompt, rollouts, start))
     chosen = [max(range(len(cases)), key=lambda n, preset=preset: preset.shows(cases[n])) for preset in PRESETS]
     places = sorted(set(chosen))
+    trained = [arm for arm in ("RL-CSR", "RTT-CSR") if any(each.arm.name == arm for each in specs)]
     groups = [_group(f"base policy, prompt {n + 1}", cases[case]) for n, case in enumerate(places)]
     groups += [
         _group(f"{name} after training", _case(start.question.prompt, start.roll_out(policy), start))
-        for name, policy in policies_here(specs, ("RL-CSR", "RTT-CSR")).items()
+        for name, policy in policies_here(specs, trained).items()
         if name != "base"
     ]
     presets = [_preset(preset, places.index(case), cases[case]) for preset, case in zip(PRESETS, chosen, strict=True)]
