@@ -1,4 +1,4 @@
-"""Every notebook under a profile on text: a toy policy and a toy discriminator, all twelve from start to end."""
+"""Every notebook under a profile on text: a toy policy and a toy discriminator, all of them from start to end."""
 
 from __future__ import annotations
 
