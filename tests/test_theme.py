@@ -78,3 +78,8 @@ def test_every_label_can_be_read():
     for color in (*ARM_COLORS.values(), *VARIANT_COLORS.values()):
         assert contrast(rgb_of(readable(color)), white) >= ENOUGH_CONTRAST
     assert readable("#0072B2") == "#0072b2", "what can be read already stays as it is"
+
+
+def test_a_file_that_is_no_picture_has_no_finding(tmp_path):
+    (tmp_path / "stale.png").write_text("no picture")
+    assert finding_of(tmp_path / "stale.png") == finding_of(tmp_path / "none.png") == ""

@@ -165,10 +165,11 @@ def save_figure(fig: Figure, name: str, results_dir: str | Path, finding: str = 
 
 
 def finding_of(figure: Path) -> str:
-    """What `save_figure` wrote into a PNG, empty if nothing."""
-    from PIL import Image
+    """What `save_figure` wrote into a PNG; empty if nothing, or if the file is no picture."""
+    from PIL import Image, UnidentifiedImageError
 
-    if not figure.is_file():
+    try:
+        with Image.open(figure) as image:
+            return image.info.get("Description", "")
+    except (FileNotFoundError, UnidentifiedImageError):
         return ""
-    with Image.open(figure) as image:
-        return image.info.get("Description", "")
