@@ -21,7 +21,6 @@ from rtt_lib.analysis.serl_claims import (
     compare,
     decide,
     gain_after,
-    holm,
 )
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.worlds.judged.language import WORLDS
@@ -78,11 +77,6 @@ def test_the_interval_is_students():
 def test_an_adjusted_p_value_can_take_a_verdict_back():
     result = compare(BY_ID["S-C1"], around(0.04, 0.06))
     assert result.low > 0 and replace(result, adjusted=0.2).verdict == UNDECIDED
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_the_gain_after_step_48_is_the_last_ten_steps_over_those_before():

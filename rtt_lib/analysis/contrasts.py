@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -51,18 +52,23 @@ class Contrast:
         return words.removeprefix(" + ").removeprefix(" ")
 
 
-@dataclass(frozen=True)
-class Result:
-    """low, high: the paired t interval; resampled: the bootstrap's; adjusted: p by Holm."""
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Differences of a claim in numbers. low, high: the paired t interval; resampled: the bootstrap's; adjusted: p by
+    Holm."""
 
-    contrast: Contrast
     pairs: int
     difference: float
-    low: float
-    high: float
-    resampled: tuple[float, float]
-    p: float
+    low: float = math.nan
+    high: float = math.nan
+    resampled: tuple[float, float] = (math.nan, math.nan)
+    p: float = math.nan
     adjusted: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Measured):
+    contrast: Contrast
 
     @property
     def verdict(self) -> str:
@@ -86,23 +92,40 @@ def values_of(contrast: Contrast, runs: pd.DataFrame) -> pd.Series:
 
 
 def compare(contrast: Contrast, values: pd.Series) -> Result:
-    n, nothing = len(values), math.nan
+    found = intervals(values)
+    return Result(contrast=contrast, **found, p=p_of_zero(values) if "low" in found else math.nan)
+
+
+def intervals(values: pd.Series) -> dict[str, Any]:
+    """The fields of `Measured` that need no hypothesis, of one value a seed; without intervals for too few."""
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
     if n < ENOUGH_RUNS:
-        mean = float(values.mean()) if n else nothing
-        return Result(contrast, n, mean, nothing, nothing, (nothing, nothing), nothing)
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    half = float(scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
-    p = float(scipy_stats.ttest_1samp(values, 0).pvalue) if error else float(mean == 0)
+        return {"pairs": n, "difference": mean}
+    half = float(scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     resampled = bootstrap(values.to_numpy(), list(values.index.str[0]))
-    return Result(contrast, n, mean, mean - half, mean + half, resampled, p)
+    return {"pairs": n, "difference": mean, "low": mean - half, "high": mean + half, "resampled": resampled}
+
+
+def p_of_zero(values: pd.Series) -> float:
+    """Of a mean of zero, two-sided; equal values leave no doubt."""
+    if values.std(ddof=1) == 0:
+        return float(values.mean() == 0)
+    return float(scipy_stats.ttest_1samp(values, 0).pvalue)
 
 
 def decide(contrasts: Sequence[Contrast], runs: pd.DataFrame) -> list[Result]:
-    results = [compare(contrast, values_of(contrast, runs)) for contrast in contrasts]
+    return together([compare(contrast, values_of(contrast, runs)) for contrast in contrasts])
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def together(results: Sequence[M]) -> list[M]:
+    """With Holm's p-values over all that were tested."""
     tested = [n for n, result in enumerate(results) if result.pairs >= ENOUGH_RUNS]
-    for n, adjusted in zip(tested, holm([results[n].p for n in tested]), strict=True):
-        results[n] = replace(results[n], adjusted=adjusted)
-    return results
+    adjusted = dict(zip(tested, holm([results[n].p for n in tested]), strict=True))
+    return [replace(result, adjusted=adjusted.get(n, math.nan)) for n, result in enumerate(results)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -17,17 +17,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from rtt_lib.stats import ENOUGH_RUNS, bootstrap
+from rtt_lib.analysis.contrasts import (
+    CONTRADICTED,
+    MARGIN,
+    NEGLIGIBLE,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTED,
+    Measured,
+    intervals,
+    p_of_zero,
+    together,
+)
+from rtt_lib.stats import ENOUGH_RUNS, LEVEL
 
-SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED = "supported", "contradicted", "negligible", "undecided"
-UNTESTED = "untested"
-VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
-LEVEL = 0.95
-POINTS = 0.02  # shares that differ by less than two points are alike
 BASES = ("A0", "B1", "C2", "D3", "E4", "F5", "G6", "H7")
 ENOUGH_STEPS, WINDOW = 48, 10  # of S-C7; single steps are noisy
 SCORE, STEPS = "per constraint", "gain after step 48"
@@ -46,7 +52,7 @@ class Claim:
     column: str
     sign: int
     limit: str
-    margin: float = POINTS
+    margin: float = MARGIN
 
 
 CLAIMS = (
@@ -131,18 +137,9 @@ CLAIMS = (
 )
 
 
-@dataclass(frozen=True)
-class Result:
-    """A claim's comparison in numbers; `adjusted`: its p-value by Holm."""
-
+@dataclass(frozen=True, kw_only=True)
+class Result(Measured):
     claim: Claim
-    pairs: int
-    difference: float
-    low: float
-    high: float
-    resampled: tuple[float, float]
-    p: float
-    adjusted: float = math.nan
 
     @property
     def verdict(self) -> str:
@@ -161,10 +158,7 @@ class Result:
 
 def decide(runs: pd.DataFrame, curves: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Result]:
     """Every claim. runs: one row per run, as of `records.results_table`; curves: one per step"""
-    results = [compare(claim, differences(claim, runs, curves)) for claim in claims]
-    tested = [result for result in results if result.pairs >= ENOUGH_RUNS]
-    adjusted = dict(zip((r.claim.id for r in tested), holm([r.p for r in tested]), strict=True))
-    return [Result(**{**vars(r), "adjusted": adjusted.get(r.claim.id, math.nan)}) for r in results]
+    return together([compare(claim, differences(claim, runs, curves)) for claim in claims])
 
 
 def differences(claim: Claim, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
@@ -191,36 +185,19 @@ def gain_after(curves: pd.DataFrame) -> pd.Series:
 
 
 def compare(claim: Claim, values: pd.Series) -> Result:
-    """Mean with its paired t interval, a bootstrap interval, and the p-value against the claim's null."""
-    n = len(values)
-    if n < ENOUGH_RUNS:
-        mean = float(values.mean()) if n else math.nan
-        return Result(claim, n, mean, math.nan, math.nan, (math.nan, math.nan), math.nan)
-    mean, error = values.mean(), values.std(ddof=1) / math.sqrt(n)
-    half = scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    resampled = bootstrap(values.to_numpy(), list(values.index.str[0]))
-    return Result(claim, n, float(mean), float(mean - half), float(mean + half), resampled, _p_value(claim, values))
+    found = intervals(values)
+    return Result(claim=claim, **found, p=_p_value(claim, values) if "low" in found else math.nan)
 
 
 def _p_value(claim: Claim, values: pd.Series) -> float:
-    if values.std(ddof=1) == 0:
-        different = abs(values.mean()) > (claim.margin if claim.sign == 0 else 0)
-        return float(different) if claim.sign == 0 else float(not different)
+    """Against the claim's null: a mean of zero, or, where no difference is claimed, one at the margin or beyond."""
     if claim.sign:
-        return float(scipy_stats.ttest_1samp(values, 0).pvalue)
+        return p_of_zero(values)
+    if values.std(ddof=1) == 0:
+        return float(abs(values.mean()) > claim.margin)
     below = scipy_stats.ttest_1samp(values, claim.margin, alternative="less").pvalue
     above = scipy_stats.ttest_1samp(values, -claim.margin, alternative="greater").pvalue
     return float(max(below, above))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the same order."""
-    order = np.argsort(p_values)
-    adjusted, largest = np.empty(len(p_values)), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted.tolist()
 
 
 def claims_table(results: Sequence[Result]) -> pd.DataFrame:

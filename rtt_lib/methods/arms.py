@@ -138,11 +138,7 @@ def _arms() -> list[Arm]:
     rl_csr = Arm("RL-CSR", "GRPO on the constraint satisfaction rate", reward="csr", beta=0.0)
     aon = Arm("RTT-AON", "RTT-GRPO, relevance rounded at 0.5, all-or-nothing reward")
     csr = Arm("RTT-CSR", "RTT-GRPO, relevance rounded at 0.5, constraint satisfaction rate", reward="csr")
-
-    def variant(arm: Arm, suffix: str, about: str, **changes: object) -> Arm:
-        return replace(arm, name=f"{arm.name} {suffix}", about=about, **changes)
-
-    arms = [
+    return [
         base,
         replace(base, name="SFT", about="supervised on responses that satisfy every constraint", trainer="sft"),
         replace(base, name="DPO", about="those responses preferred to the base policy's own", trainer="dpo"),
@@ -150,59 +146,67 @@ def _arms() -> list[Arm]:
         rl_csr,
         aon,
         csr,
+        *_variants(aon),
+        *_variants(csr),
+        *_rivals(),
+        *_conversations(),
+        *_curricula(rl_csr, csr),
+        *_self_rewarding(),
     ]
-    for arm in (aon, csr):
-        arms += [
-            variant(arm, "packed", "relevance for all criteria in one pass", relevance="packed"),
-            variant(arm, "raw", "the discriminator's p as it is, not rounded", relevance="raw"),
-            variant(arm, "oracle", "exact relevance instead of the discriminator's", relevance="oracle"),
-            variant(arm, "inter", "standardised over the group's responses together (App. D)", scheme="inter"),
-            variant(arm, "joint", "standardised over all criteria of a response together", scheme="joint"),
-            variant(arm, "position", "standardised over the group's tokens in the same quarter", scheme="position"),
-            variant(arm, "mass", "the response's mean token reward, standardised over the group", scheme="mass"),
-            variant(
-                arm,
-                "decoupled",
-                "each verdict standardised over the group, spread evenly",
-                scheme="decoupled",
-                relevance="uniform",
-            ),
-            variant(
-                arm,
-                "decoupled strong",
-                "the same with beta = 1.4: credit as large as that of `relative`",
-                scheme="decoupled",
-                relevance="uniform",
-                beta=1.4,
-            ),
-            variant(arm, "relative", "each verdict standardised, spread by relevance (ours)", scheme="relative"),
-            variant(arm, "relative oracle", "ours with exact relevance", scheme="relative", relevance="oracle"),
-            variant(arm, "relative noisy", "ours, one label in five flipped", scheme="relative", relevance="noisy"),
-            variant(arm, "noisy", "exact relevance with one label in five flipped", relevance="noisy"),
-            variant(arm, "random", "random relevance", relevance="random"),
-            variant(arm, "greedy", "a discriminator trained on greedy labels", relevance="greedy"),
-            variant(
-                arm,
-                "counterfactual",
-                "each criterion's log-probability contrast, not D",
-                relevance="counterfactual",
-            ),
-            variant(arm, "no EOS", "EOS gets no token credit", credit_eos=False),
-            variant(arm, "decay", "beta decays to zero over the run", beta_schedule="linear"),
-            variant(arm, "mixed rows", "rows mixed up as in the released code (D1)", scheme="released"),
-            variant(arm, "truncated", "relevance below 0.998 is zero (D2)", relevance="truncated"),
-            variant(arm, "sequence mean", "per-response mean loss (D3)", sequence_mean=True),
-            variant(
-                arm,
-                "as released",
-                "D1, D2 and D3 together",
-                scheme="released",
-                relevance="truncated",
-                sequence_mean=True,
-            ),
-        ]
-        arms += [variant(arm, f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)]
-    return [*arms, *_rivals(), *_conversations(), *_curricula(rl_csr, csr), *_self_rewarding()]
+
+
+def _variants(arm: Arm) -> list[Arm]:
+    """RTT with one thing changed, or several that belong together."""
+
+    def variant(suffix: str, about: str, **changes: object) -> Arm:
+        return replace(arm, name=f"{arm.name} {suffix}", about=about, **changes)
+
+    return [
+        variant("packed", "relevance for all criteria in one pass", relevance="packed"),
+        variant("raw", "the discriminator's p as it is, not rounded", relevance="raw"),
+        variant("oracle", "exact relevance instead of the discriminator's", relevance="oracle"),
+        variant("inter", "standardised over the group's responses together (App. D)", scheme="inter"),
+        variant("joint", "standardised over all criteria of a response together", scheme="joint"),
+        variant("position", "standardised over the group's tokens in the same quarter", scheme="position"),
+        variant("mass", "the response's mean token reward, standardised over the group", scheme="mass"),
+        variant(
+            "decoupled",
+            "each verdict standardised over the group, spread evenly",
+            scheme="decoupled",
+            relevance="uniform",
+        ),
+        variant(
+            "decoupled strong",
+            "the same with beta = 1.4: credit as large as that of `relative`",
+            scheme="decoupled",
+            relevance="uniform",
+            beta=1.4,
+        ),
+        variant("relative", "each verdict standardised, spread by relevance (ours)", scheme="relative"),
+        variant("relative oracle", "ours with exact relevance", scheme="relative", relevance="oracle"),
+        variant("relative noisy", "ours, one label in five flipped", scheme="relative", relevance="noisy"),
+        variant("noisy", "exact relevance with one label in five flipped", relevance="noisy"),
+        variant("random", "random relevance", relevance="random"),
+        variant("greedy", "a discriminator trained on greedy labels", relevance="greedy"),
+        variant(
+            "counterfactual",
+            "each criterion's log-probability contrast, not D",
+            relevance="counterfactual",
+        ),
+        variant("no EOS", "EOS gets no token credit", credit_eos=False),
+        variant("decay", "beta decays to zero over the run", beta_schedule="linear"),
+        variant("mixed rows", "rows mixed up as in the released code (D1)", scheme="released"),
+        variant("truncated", "relevance below 0.998 is zero (D2)", relevance="truncated"),
+        variant("sequence mean", "per-response mean loss (D3)", sequence_mean=True),
+        variant(
+            "as released",
+            "D1, D2 and D3 together",
+            scheme="released",
+            relevance="truncated",
+            sequence_mean=True,
+        ),
+        *(variant(f"beta {beta:g}", f"beta = {beta:g}", beta=beta) for beta in (0.25, 0.75, 1.0)),
+    ]
 
 
 def _rivals() -> list[Arm]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+from rtt_lib.profile import Experiment, Profile, value_of
+from rtt_lib.worlds.checks import refuse_unread
 
 if TYPE_CHECKING:
     from rtt_lib.worlds.base import Require
@@ -39,10 +40,7 @@ def check(profile: Profile, require: Require) -> None:
         "evaluation.prompts",
         "is missing: on how many held-out prompts a policy is examined (english.yaml: 512)",
     )
-    default = Profile("", "", Data("english"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
-    for dotted, instead in UNREAD.items():
-        as_default = value_of(profile, dotted) == value_of(default, dotted)
-        require(as_default, dotted, f"has no effect in the English world: {instead}; remove it")
+    refuse_unread(profile, require, UNREAD, "the English world")
     for name, experiment in profile.experiments.items():
         require(not experiment.worlds, f"experiments.{name}.worlds", "data.source = english is one world: remove it")
 

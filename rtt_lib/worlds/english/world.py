@@ -37,6 +37,7 @@ class EnglishWorld(TextWorld):
             "data": asdict(profile.data),
             "precision": precision(),
             "sampler": profile.compute.sampler,
+            "share_prompts": profile.compute.share_prompts,
         }
         if discriminator:
             found["discriminator"] = discriminators.fingerprint(profile, discriminator)

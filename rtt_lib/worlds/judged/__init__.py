@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+from rtt_lib.profile import Experiment, Profile
+from rtt_lib.worlds.checks import refuse_unread, require_worlds
 from rtt_lib.worlds.judged.language import WORLDS
-from rtt_lib.worlds.micro import UNREAD
+from rtt_lib.worlds.micro import UNREAD as UNREAD_IN_MICRO
 
 if TYPE_CHECKING:
     from rtt_lib.worlds.base import Require
@@ -20,6 +21,7 @@ COUNTS_PROMPTS = False  # data.train_prompts has no effect
 CONSTRUCTED = ()  # no arm learns from given responses here
 TRAINED_BY_A_PERSON = True  # its discriminators: there are none
 EQUAL_RUBRICS = True  # every rubric has the same number of criteria
+UNREAD = UNREAD_IN_MICRO | {"discriminator.checkpoint": "no arm reads a discriminator"}
 
 
 def check(profile: Profile, require: Require) -> None:
@@ -35,15 +37,8 @@ def check(profile: Profile, require: Require) -> None:
         "evaluation.prompts",
         "is missing: on how many test prompts a policy of a judged world is examined (serl.yaml: 512)",
     )
-    default = Profile("", "", Data("judged"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
-    for dotted in UNREAD:
-        as_default = value_of(profile, dotted) == value_of(default, dotted)
-        require(as_default, dotted, "has no effect in the judged worlds; remove it")
-    for name, experiment in profile.experiments.items():
-        place, known = f"experiments.{name}.worlds", ", ".join(WORLDS)
-        require(bool(experiment.worlds), place, f"name at least one of {known}")
-        for world in experiment.worlds:
-            require(world in WORLDS, place, f"'{world}' is not one of {known}")
+    refuse_unread(profile, require, UNREAD, "the judged worlds")
+    require_worlds(profile, require, WORLDS)
 
 
 def given_files(profile: Profile) -> list[Path]:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from rtt_lib.errors import RTTError
 from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.profile import Profile
-from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
 from rtt_lib.worlds.judged.evaluation import evaluate
 from rtt_lib.worlds.judged.language import find_world, sample_prompts
 from rtt_lib.worlds.judged.policy import base_fingerprint, base_policy
 from rtt_lib.worlds.judged.self_judge import OneToken
-from rtt_lib.worlds.micro.evaluation import respond
-from rtt_lib.worlds.micro.world import ON_CPU, without_criterion
+from rtt_lib.worlds.micro.world import MicroWorld
 
 
-class JudgedWorld:
-    """World `name` of a judged profile."""
+class JudgedWorld(MicroWorld):
+    """World `name` of a judged profile: a micro world but for what stands here."""
 
     code = ("rtt_lib.worlds.judged.world",)
-    checkpoint_every = 50
 
     def __init__(self, profile: Profile, name: str) -> None:
         self.profile, self.name = profile, find_world(name).name
@@ -38,32 +34,14 @@ class JudgedWorld:
         steps = self.profile.policy.pretrain_steps
         return {"base": base_fingerprint(self.name, seed[0], steps), "sampler": self.profile.compute.sampler}
 
-    def demonstration_inputs(self) -> None:
-        return None
-
-    def evaluation_inputs(self) -> dict[str, Any]:
-        return {"prompts": self.profile.evaluation.prompts}
-
-    def lacking(self, record: Mapping[str, Any]) -> bool:
-        return False
-
     # --- the policy and what it learns from ---
 
     def base(self, seed: str) -> Path:
         return base_policy(self.name, seed[0], self.profile.policy.pretrain_steps)
 
-    def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_causal_lm(self.base(seed)), load_tokenizer(self.base(seed))
-
     def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
         rl = self.profile.rl
         return sample_prompts(rl.steps * rl.prompts_per_step, f"train {number}"), 0
-
-    def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool:
-        return False
-
-    def verifier(self) -> Verifier:
-        return Verifier()
 
     def self_judge(self) -> OneToken:
         return OneToken()
@@ -71,34 +49,10 @@ class JudgedWorld:
     def discriminator(self, kind: str) -> Path:
         raise RTTError("the judged worlds train no discriminator: leave arms that read one to the micro world")
 
-    def counterfactual(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]
-    ) -> Counterfactual:
-        return Counterfactual(model, tokenizer, without_criterion, batch_size=256)
-
     def demonstrations(
         self, prompts: Sequence[RubricPrompt], number: int, tokenizer: PreTrainedTokenizerBase
     ) -> list[tuple[RubricPrompt, str]]:
         raise RTTError("the judged worlds have no demonstrations: leave SFT and DPO to the micro world")
-
-    def own_responses(
-        self,
-        prompts: Sequence[RubricPrompt],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        number: int,
-        folder: Path,
-    ) -> list[str]:
-        texts, longest = [prompt.prompt for prompt in prompts], self.profile.rl.max_response_tokens
-        return respond(model, tokenizer, texts, longest, greedy=False)[0]
-
-    # --- how it is trained ---
-
-    def passes(self, responses: int, tokens: int, being: str) -> tuple[int, int]:
-        return responses, 1
-
-    def trainer_settings(self, model: PreTrainedModel) -> dict[str, Any]:
-        return ON_CPU
 
     def supervised(self, trainer: str) -> Supervised:
         raise RTTError("the judged worlds have no demonstrations: leave SFT and DPO to the micro world")

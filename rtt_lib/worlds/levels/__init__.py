@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+from rtt_lib.profile import Experiment, Profile, value_of
+from rtt_lib.worlds.checks import refuse_unread, require_worlds
 from rtt_lib.worlds.levels.ladders import WORLDS
 
 if TYPE_CHECKING:
@@ -41,15 +42,8 @@ def check(profile: Profile, require: Require) -> None:
         "evaluation.prompts",
         "is missing: on how many test prompts of each level a policy is examined (conifer.yaml: 320)",
     )
-    default = Profile("", "", Data("levels"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
-    for dotted, instead in UNREAD.items():
-        as_default = value_of(profile, dotted) == value_of(default, dotted)
-        require(as_default, dotted, f"has no effect in the worlds of levels: {instead}; remove it")
-    for name, experiment in profile.experiments.items():
-        place, known = f"experiments.{name}.worlds", ", ".join(WORLDS)
-        require(bool(experiment.worlds), place, f"name at least one of {known}")
-        for world in experiment.worlds:
-            require(world in WORLDS, place, f"'{world}' is not one of {known}")
+    refuse_unread(profile, require, UNREAD, "the worlds of levels")
+    require_worlds(profile, require, WORLDS)
 
 
 def given_files(profile: Profile) -> list[Path]:

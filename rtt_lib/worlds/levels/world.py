@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,23 @@ from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import Criterion, RubricPrompt
-from rtt_lib.verify.batch import Verifier
 from rtt_lib.worlds.base import Supervised
 from rtt_lib.worlds.levels import discriminators, feedback
 from rtt_lib.worlds.levels.evaluation import evaluate
 from rtt_lib.worlds.levels.ladders import ASK, LANGUAGE, as_prompt, find_rules, make_ladders, prompts_at
 from rtt_lib.worlds.levels.policy import LONGEST, base_fingerprint, base_policy
-from rtt_lib.worlds.micro.evaluation import respond
 from rtt_lib.worlds.micro.language import Language, construct
-from rtt_lib.worlds.micro.world import LEARNING_RATES, ON_CPU, without_criterion
+from rtt_lib.worlds.micro.world import LEARNING_RATES, MicroWorld, without_criterion
 from rtt_lib.worlds.teaching import LEVELS, Account, Critique, Ladder, Rung
 
 RATES = LEARNING_RATES | {"conversations": LEARNING_RATES["sft"]}
 QUESTIONS = 4  # that SFT on conversations sees for each prompt that RL sees
 
 
-class LevelsWorld:
-    """World `name` of a profile with levels."""
+class LevelsWorld(MicroWorld):
+    """World `name` of a profile with levels: a micro world but for what stands here."""
 
     code = ("rtt_lib.worlds.levels.world",)
-    checkpoint_every = 50
 
     def __init__(self, profile: Profile, name: str) -> None:
         self.profile, self.name, self.rules = profile, name, find_rules(name)
@@ -41,28 +38,20 @@ class LevelsWorld:
     # --- what decides a run ---
 
     def training_inputs(self, seed: str, discriminator: str | None) -> dict[str, Any]:
-        steps = self.profile.policy.pretrain_steps
-        found = {"base": base_fingerprint(seed[0], steps), "sampler": self.profile.compute.sampler}
+        compute = self.profile.compute
+        found = {"base": base_fingerprint(seed[0], self.profile.policy.pretrain_steps), "sampler": compute.sampler}
+        found["share_prompts"] = compute.share_prompts
         if discriminator:
             found["discriminator"] = discriminators.fingerprint(self.profile)
         return found
 
-    def demonstration_inputs(self) -> None:
-        return None
-
     def evaluation_inputs(self) -> dict[str, Any]:
         return {"prompts": self.profile.evaluation.prompts, "max_tokens": self.profile.evaluation.max_tokens}
-
-    def lacking(self, record: Mapping[str, Any]) -> bool:
-        return False
 
     # --- the policy and what it learns from ---
 
     def base(self, seed: str) -> Path:
         return base_policy(seed[0], self.profile.policy.pretrain_steps)
-
-    def policy(self, seed: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_causal_lm(self.base(seed)), load_tokenizer(self.base(seed))
 
     def prompts(self, number: int, tokenizer: PreTrainedTokenizerBase) -> tuple[list[RubricPrompt], int]:
         """As many of each level as of any other, give or take one, in a random order."""
@@ -93,12 +82,6 @@ class LevelsWorld:
             return None
         return as_prompt("", part, self.name, rng).prompt, construct(part, LANGUAGE, Language(), rng)
 
-    def chat(self, tokenizer: PreTrainedTokenizerBase) -> bool:
-        return False
-
-    def verifier(self) -> Verifier:
-        return Verifier()
-
     def discriminator(self, kind: str) -> Path:
         return discriminators.trained(self.profile, kind)
 
@@ -112,25 +95,6 @@ class LevelsWorld:
     ) -> list[tuple[RubricPrompt, str]]:
         language, rng = Language(), random.Random(f"supervised {number}")
         return [(prompt, construct(prompt.criteria, LANGUAGE, language, rng)) for prompt in prompts]
-
-    def own_responses(
-        self,
-        prompts: Sequence[RubricPrompt],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        number: int,
-        folder: Path,
-    ) -> list[str]:
-        texts, longest = [prompt.prompt for prompt in prompts], self.profile.rl.max_response_tokens
-        return respond(model, tokenizer, texts, longest, greedy=False)[0]
-
-    # --- how it is trained ---
-
-    def passes(self, responses: int, tokens: int, being: str) -> tuple[int, int]:
-        return responses, 1
-
-    def trainer_settings(self, model: PreTrainedModel) -> dict[str, Any]:
-        return ON_CPU
 
     def supervised(self, trainer: str) -> Supervised:
         """SFT on conversations is longer than the others, which see as many prompts as RL; all see each once."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtt_lib.profile import RL, Data, Discriminator, Experiment, Policy, Profile, value_of
+from rtt_lib.profile import Experiment, Profile
+from rtt_lib.worlds.checks import refuse_unread, require_worlds
 from rtt_lib.worlds.micro.language import TRAINED_IN
 
 if TYPE_CHECKING:
@@ -42,16 +43,8 @@ def check(profile: Profile, require: Require) -> None:
         "evaluation.prompts",
         "is missing: on how many test prompts a policy of the micro world is examined (micro.yaml: 1024)",
     )
-    # A resolved profile names every key. So only a value other than its default counts as set by a person.
-    default = Profile("", "", Data("micro"), Policy(MODEL), Discriminator(MODEL), RL(steps=1))
-    for dotted, instead in UNREAD.items():
-        as_default = value_of(profile, dotted) == value_of(default, dotted)
-        require(as_default, dotted, f"has no effect in the micro world: {instead}; remove it")
-    for name, experiment in profile.experiments.items():
-        place, known = f"experiments.{name}.worlds", ", ".join(TRAINED_IN)
-        require(bool(experiment.worlds), place, f"name at least one of {known}")
-        for world in experiment.worlds:
-            require(world in TRAINED_IN, place, f"'{world}' is not one of {known}")
+    refuse_unread(profile, require, UNREAD, "the micro world")
+    require_worlds(profile, require, TRAINED_IN)
 
 
 def given_files(profile: Profile) -> list[Path]:
