@@ -1,15 +1,14 @@
-"""Fresh runs beside published ones: the interval by hand and by simulation, and the command from start to end."""
+"""Fresh runs beside published ones: the interval by hand, and the command from start to end."""
 
 from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 import pytest
 from test_execute import PROFILE
 
-from rtt_lib.analysis.spot_check import compare, in_words, prediction_interval
+from rtt_lib.analysis.spot_check import compare, in_words
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json
 from rtt_lib.profile import RESULTS
@@ -23,18 +22,11 @@ def runs(**scores) -> pd.DataFrame:
                          for arm, values in scores.items() for n, value in enumerate(values)])  # fmt: skip
 
 
-def test_the_interval_by_hand():
+def test_the_interval_of_a_share_stays_one():
     # n = 3: mean 0.5, s = 0.1, t = 4.3027 with 2 degrees of freedom; half = 4.3027 x 0.1 x sqrt(4/3) = 0.4968
-    assert prediction_interval([0.4, 0.5, 0.6]) == pytest.approx((0.0032, 0.9968), abs=1e-4)
-    assert prediction_interval([0.1, 0.2, 0.9])[0] == 0.0, "a share"
-    assert np.isnan(prediction_interval([0.4, 0.5])).all()
-
-
-def test_one_more_run_falls_into_it_as_often_as_it_says():
-    rng, trials = np.random.default_rng(0), 4000
-    drawn = 0.5 + 0.02 * rng.normal(size=(trials, 6))
-    inside = sum(low <= last <= high for *first, last in drawn for low, high in [prediction_interval(first)])
-    assert inside / trials == pytest.approx(0.95, abs=0.012)
+    table = compare(runs(one=[0.4, 0.5, 0.6], wide=[0.1, 0.2, 0.9]), runs(one=[0.5], wide=[0.5])).set_index("arm")
+    assert table.loc["one", ["low", "high"]].tolist() == pytest.approx([0.0032, 0.9968], abs=1e-4)
+    assert table.loc["wide", ["low", "high"]].tolist() == [0, 1]
 
 
 def test_each_fresh_run_is_compared_with_its_own_arm():

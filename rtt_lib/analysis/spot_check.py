@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
-from rtt_lib.stats import ENOUGH_RUNS, LEVEL
+from rtt_lib.stats import prediction_interval
 
 COLUMN = "all satisfied"
-
-
-def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Where one more run of the same kind falls in 95 of 100 cases, if runs are normal; within [0, 1]."""
-    values = np.asarray(values, float)
-    n = len(values)
-    if n < ENOUGH_RUNS:
-        return float("nan"), float("nan")
-    half = t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / n)
-    return max(0.0, float(values.mean() - half)), min(1.0, float(values.mean() + half))
 
 
 def compare(published: pd.DataFrame, fresh: pd.DataFrame, column: str = COLUMN) -> pd.DataFrame:
@@ -31,7 +18,7 @@ def compare(published: pd.DataFrame, fresh: pd.DataFrame, column: str = COLUMN) 
     rows = []
     for run in fresh.to_dict("records"):
         same = published[(published["world"] == run["world"]) & (published["arm"] == run["arm"])]
-        low, high = prediction_interval(same[column])
+        low, high = np.clip(prediction_interval(same[column]), 0, 1)  # it is a share
         row = {name: run[name] for name in ("world", "arm", "seed")}
         rows.append(
             row | {"fresh": run[column], "published": same[column].mean(), "runs": len(same), "low": low, "high": high}
