@@ -12,6 +12,7 @@ from rtt_lib import store
 from rtt_lib.fingerprint import tree_digest, versions
 from rtt_lib.models import load_causal_lm
 from rtt_lib.profile import RL, Data, Discriminator, Policy, Profile
+from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.micro import discriminators, shipped
 from rtt_lib.worlds.micro.policy import base_policy
@@ -35,10 +36,12 @@ def rewrite(folder, **changes) -> None:
     store.write_json(folder / store.MADE, about | changes)
 
 
-def test_they_are_ten_base_policies_and_the_discriminators_of_the_arms():
-    made = shipped.models(TINY)
-    assert [model.kind for model in made] == ["bases"] * 10 + ["discriminators"] * 2
-    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 12
+def test_they_are_the_base_policies_of_micro_and_the_discriminators_of_its_arms():
+    made, specs = shipped.models(TINY), plan(load_profile("micro"))
+    assert set(shipped.BASES) == {spec.world + spec.seed[0] for spec in specs}
+    assert set(shipped.KINDS) == {spec.arm.discriminator for spec in specs} - {None}
+    assert [model.kind for model in made] == ["bases"] * 32 + ["discriminators"] * 2
+    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 34
     assert made[0].folder.name == made[0].fingerprint and "base policy A of world S" in [m.name for m in made]
 
 
@@ -96,7 +99,8 @@ def test_a_discriminator_ships_whole(empty_store):
 
 def distance(one, other) -> float:
     """Of the weights of two models, as a share of the first's size."""
-    one, other = (torch.cat([w.flatten() for _, w in sorted(load_file(f / WEIGHTS).items())]) for f in (one, other))
+    files = (load_file(folder / WEIGHTS) for folder in (one, other))
+    one, other = (torch.cat([weight.float().flatten() for _, weight in sorted(file.items())]) for file in files)
     return ((one - other).norm() / one.norm()).item()
 
 

@@ -21,6 +21,7 @@ from rtt_lib.worlds.micro.language import (
 )
 
 PAD, EOS = "<pad>", "<eos>"
+PIECE = 32  # sequences of nearly one length a pass: a batch as one has a third more tokens, all padding
 
 
 def micro_tokenizer() -> PreTrainedTokenizerFast:
@@ -50,7 +51,8 @@ def language_batch(
     tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """input_ids, attention_mask, labels, each [B, T]: prompt + response + EOS; only the response is learned."""
-    rows = [(tokenizer(p).input_ids, [*tokenizer(r).input_ids, tokenizer.eos_token_id]) for p, r in pairs]
+    asked, said = (tokenizer(list(texts)).input_ids for texts in zip(*pairs, strict=True))
+    rows = [(p, [*r, tokenizer.eos_token_id]) for p, r in zip(asked, said, strict=True)]
     length = max(len(p) + len(r) for p, r in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full_like(ids, -100)
@@ -61,7 +63,10 @@ def language_batch(
 
 
 def pretrain(world: Dials, steps: int, seed: int, output: Path, batch: int = 128, learning_rate: float = 3e-3) -> None:
-    """Pretrain a base policy on sentences in which each constraint is honoured with the world's probability."""
+    """Pretrain a base policy on sentences in which each constraint is honoured with the world's probability.
+
+    Its weights are kept in half precision, so that the package can bring those of the published runs.
+    """
     torch.manual_seed(seed)
     tokenizer, language, rng = micro_tokenizer(), Language(), random.Random(f"pretrain {world.name} {seed}")
     model = LlamaForCausalLM(micro_config(len(tokenizer)))
@@ -70,15 +75,22 @@ def pretrain(world: Dials, steps: int, seed: int, output: Path, batch: int = 128
     for step in range(steps):
         prompts = sample_prompts(world, batch, f"pretrain {seed} {step}")
         pairs = [(prompt.prompt, partly_honoured(prompt, world, language, rng)) for prompt in prompts]
-        ids, attention, labels = language_batch(tokenizer, pairs)
-        loss = model(input_ids=ids, attention_mask=attention, labels=labels).loss
         optimizer.zero_grad()
-        loss.backward()
+        accumulate(model, tokenizer, pairs)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    model.save_pretrained(output)
+    model.half().save_pretrained(output)
     tokenizer.save_pretrained(output)
+
+
+def accumulate(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> None:
+    """Add the gradient of the mean loss over all learned tokens of the batch."""
+    pairs = sorted(pairs, key=lambda pair: sum(map(len, map(str.split, pair))))
+    learned = sum(len(response.split()) + 1 for _, response in pairs)
+    for start in range(0, len(pairs), PIECE):
+        ids, attention, labels = language_batch(tokenizer, pairs[start : start + PIECE])
+        model(input_ids=ids, attention_mask=attention, labels=labels, num_items_in_batch=learned).loss.backward()
 
 
 def base_fingerprint(world: str, base: str, steps: int) -> str:

@@ -1,7 +1,8 @@
 """The micro models that the package brings, and why one of them is not used here.
 
-They are few, since each takes half a megabyte: what `rtt spot-check`, `rtt score` and notebooks that a person opens
-start from. `python -m rtt_lib.run.ship_micro` makes them.
+The base policies that the runs of the profile `micro` start from, a quarter of a megabyte each, and the discriminators
+that they read. `rtt spot-check`, `rtt score` and notebooks that a person opens need no others.
+`python -m rtt_lib.run.ship_micro` makes them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rtt_lib.profile import Profile
 from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
 
-BASES = (*(world + base for world in "LMU" for base in "ABC"), "SA")  # LA: world L, base policy A
+BASES = tuple(world + base for world in "LMSU" for base in "ABCDEFGH")  # LA: world L, base policy A
 KINDS = ("taxonomy", "greedy")  # the discriminators that arms read
 
 
