@@ -71,7 +71,7 @@ def test_what_the_store_keeps_is_what_runs_ask_for(empty_store):
     [
         ("policy.model", "english", "data.source = levels needs the micro policy"),
         ("policy.pretrain_steps", "0", "at least 1"),
-        ("policy.lora_rank", "4", "has no effect in the worlds of levels"),
+        ("policy.lora_rank", "4", "'fast' knows no LoRA"),
         ("evaluation.prompts", "null", "is missing"),
         ("experiments.claims.worlds", "[steep]", "'steep' is not one of nested, swapped, exact"),
         ("experiments.claims.worlds", "[]", "name at least one of nested, swapped, exact"),
