@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 PARAMETERS = 'profile_path = "../params/micro.yaml"\nresults_dir = "../results/lab"'
 MAX_LINES_OF_CODE = 15  # in a cell
 MAX_LINES_IN_A_FUNCTION = 12
+CELLS_BEFORE_THE_ANSWER = 6
 OPENING_CELLS = 3  # in which the question, the paper's section and the cost have to stand
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -92,6 +94,13 @@ def test_it_opens_with_a_question_the_section_and_the_cost(path):
     lowered = opening.lower()
     assert "section" in lowered or "§" in lowered or "appendix" in lowered, "no section of the paper"
     assert "ci" in lowered and "micro" in lowered, "no cost per profile"
+
+
+@each_notebook
+def test_its_answer_stands_at_the_top(path):
+    """The lab has none: it is there to play with. Elsewhere what an answer needs may be trained before it."""
+    top = [text_of(cell) for cell in cells_of(path)[:CELLS_BEFORE_THE_ANSWER]]
+    assert path.stem == "00_credit_lab" or any(re.search(r"^answer\(", text, re.MULTILINE) for text in top)
 
 
 @each_notebook

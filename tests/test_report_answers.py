@@ -5,7 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from rtt_lib.analysis.comparison import differences
+from rtt_lib.analysis.shapes import GLOBAL, LENGTH
+from rtt_lib.analysis.strongest import STRONGEST
 from rtt_lib.report import answers
+from rtt_lib.report.discriminator import KEYWORDS
 from rtt_lib.report.reading import answer, sentences_of
 
 
@@ -50,6 +53,31 @@ class TestCompared:
     def test_a_comparison_that_is_missing_is_said(self):
         table = differences(runs(SCORES), PAIR)
         assert answers.compared(table, "RTT-CSR", "RL-CSR") == "RTT-CSR against RL-CSR: no comparison in this profile."
+
+
+def test_verdicts_name_the_worlds_of_several_rivals_without_sizes():
+    pairs = [("RTT-AON", rival) for rival in ("RL-AON", "SFT")]
+    said = answers.verdicts(differences(runs(SCORES), pairs), "RTT-AON", ("RL-AON", "SFT"))
+    assert said == (
+        "RTT-AON against RL-AON: better in U, worse in L, no difference shown in S, too few runs to tell in M; "
+        "against SFT: no comparison in this profile."
+    )
+    assert len(sentences_of(said)) == 1
+
+
+def test_discriminator_names_rivals_weak_families_and_those_left_out():
+    mean = {"taxonomy": 0.983, "packed": 0.97, "greedy": 0.501, KEYWORDS: 0.473}
+    families = {"start": 0.999, "end": 0.848, "include": 0.95}
+    said = answers.discriminator(mean, families, {"exactly": 0.836, "include": 0.891})
+    first, second, third = sentences_of(said)
+    assert first.endswith(
+        "is 0.98, against 0.50 of one that learnt from greedy labels and 0.47 of a rule that matches words."
+    )
+    assert second == "Families below 0.95: end (0.85)."
+    assert third.endswith("F1 is 0.84 for exactly and 0.89 for include.")
+    answer(said)
+    alone = answers.discriminator({"taxonomy": 1.0, KEYWORDS: 0.4}, {"start": 1.0}, {})
+    assert alone.endswith("against 0.40 of a rule that matches words. Families below 0.95: none.")
 
 
 def test_rubric_data_names_both_ends_of_a_range():
@@ -120,6 +148,20 @@ def test_rtt_grpo_takes_the_first_quarter_from_one_table_and_the_end_from_the_ot
     answer(said)
 
 
+def test_baselines_and_ablations_name_the_best_beta_of_each_world():
+    scores = runs(SCORES | {("L", "SFT"): [0.1, 0.11, 0.12, 0.1, 0.12]})
+    trained = differences(scores, [("RL-AON", "SFT"), ("RL-AON", "DPO")])
+    betas = pd.DataFrame({"world": ["L", "L", "U", "U"], "beta": [0, 0.25, 0, 1.0], "mean": [0.5, 0.6, 0.4, 0.3]})
+    said = answers.baselines_and_ablations(trained, differences(scores, []), betas)
+    first, second, third = sentences_of(said)
+    assert first == "RL-AON against SFT: better in L; against DPO: no comparison in this profile."
+    assert second.startswith("RTT-AON against RTT-AON inter: no comparison") and second.count("against") == 3
+    assert third == "The beta with the highest mean is 0.25 in L and 0 in U."
+    answer(said)
+    none = answers.baselines_and_ablations(trained, differences(scores, []), betas.iloc[:0])
+    assert none.endswith("This profile compares no values of beta.")
+
+
 def test_token_attribution_names_the_family_of_the_lowest_precision():
     cases = pd.DataFrame({"tokens right": [1.0, 0.5, float("nan")]})
     rollouts = pd.DataFrame(
@@ -138,3 +180,45 @@ def test_released_code_audit():
     first, second, third = sentences_of(answers.released_code_audit(mixing, differences(runs(SCORES), PAIR), arms))
     assert "correlates 0.23 with the paper's formula, and 41% of the tokens are pushed the other way." in first
     assert second.startswith("After training RTT-AON against RL-AON: better in U") and third.endswith("this profile.")
+
+
+TUNED = "Tuned alike, the best RTT is shown to be above the best RL in 2 of 6 comparisons.\n\n- World L: ..."
+
+
+def test_beyond_the_paper_says_what_grows_and_what_is_neglected():
+    rows = [("L", LENGTH, "more"), ("U", LENGTH, "no difference shown"), ("L", GLOBAL, "less")]
+    failures = pd.DataFrame(rows, columns=["world", "measure", "verdict"]).assign(arm="RTT-AON", against="RL-AON")
+    mended = differences(runs({("L", STRONGEST): [0.2] * 5}), [("RTT-CSR relative", STRONGEST)])
+    first, second, third = sentences_of(answers.beyond_the_paper(TUNED, failures, mended))
+    assert first == TUNED.splitlines()[0]
+    assert second == (
+        "RTT-AON against RL-AON, tokens added more in L, no difference shown in U; global criteria gained less in L."
+    )
+    assert third == f"After training RTT-CSR relative against {STRONGEST}: no comparison in this profile."
+    bare = answers.beyond_the_paper("*Tuned alike: not run in this profile.*", failures.iloc[:0], mended)
+    assert bare.startswith("Tuned alike: not run in this profile. RTT-AON against RL-AON, tokens added not compared")
+    answer(bare)
+
+
+def decided(*verdicts: str) -> pd.DataFrame:
+    return pd.DataFrame({"claim": [f"C{n}" for n in range(1, len(verdicts) + 1)], "verdict": verdicts})
+
+
+def test_serl_groups_claims_by_verdict_and_says_when_nothing_was_run():
+    claims, credit = decided("supported", "undecided", "supported"), decided("untested")
+    turning = {"accuracy": 0.53, "low": 0.5, "high": 0.58, "rises": 0.99, "n": 40}
+    first, second, third = sentences_of(answers.serl(claims, turning, credit))
+    assert first == "On SERL's claims: supported C1 and C3, undecided C2."
+    assert "of accuracy 53% [50%, 58%]" in second and second.endswith("99% of the resamples.")
+    assert third == "On token credit: untested C1."
+    few = dict.fromkeys(turning)
+    assert "Too few runs tell" in answers.serl(claims, few, credit)
+    nothing = answers.serl(decided("untested", "untested"), few, credit)
+    assert nothing == "This profile has no runs of SERL, so that nothing is tested here."
+
+
+def test_conifer():
+    said = answers.conifer(decided("contradicted", "negligible"), decided("supported"))
+    assert said == "On Conifer's claims: contradicted C1, negligible C2. On its twin in RL: supported C1."
+    nothing = answers.conifer(decided("untested"), decided("untested"))
+    assert nothing.startswith("This profile has no runs in a world of levels") and len(sentences_of(nothing)) == 1

@@ -77,6 +77,7 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
     """One row per world and seed that has both `base` and `arm`: how the judge began, how it ended, what the actor
     gained."""
     keys = ["world", "seed"]
+    runs = runs.reindex(columns=["arm", *keys, ACCURACY, AGREEMENT, SCORE])  # without any run too
     both = runs[runs["arm"] == "base"].merge(runs[runs["arm"] == arm], on=keys, suffixes=(" before", " after"))
     return pd.DataFrame(
         {

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import pandas as pd
 
 from rtt_lib.analysis.comparison import NO_DIFFERENCE, TOO_FEW, unit_of
+from rtt_lib.analysis.contrasts import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, UNTESTED
+from rtt_lib.analysis.shapes import GLOBAL, LENGTH
+from rtt_lib.analysis.strongest import STRONGEST
+from rtt_lib.report.discriminator import ENOUGH_F1, KEYWORDS
 
+VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
+# What the discriminator of notebook 03 is set against, in words.
+RIVALS = {"greedy": "one that learnt from greedy labels", KEYWORDS: "a rule that matches words"}
 KINDS = {"all": "all tokens", "segments": "segments", "nothing": "nothing"}  # what a label marks, in words
 
 
@@ -13,16 +22,36 @@ def compared(table: pd.DataFrame, arm: str, against: str, measure: str = "all sa
     """One sentence for one row a world of `comparison.differences`:
     `At the end RTT-AON against RL-AON: better in U (+13.3 points [+7.8, +17.5]); no difference shown in S (...).`"""
     start = f"{when} {arm} against {against}" if when else f"{arm} against {against}"
-    chosen = (table["arm"] == arm) & (table["against"] == against) & (table["measure"] == measure)
-    rows = table[chosen].to_dict("records")
+    rows = _rows(table, arm, against, measure)
     if not rows:
         return f"{start}: no comparison in this profile."
+    parts = _by_verdict(rows, lambda row: f"{row['world']} ({_size(row)})")
+    return f"{start}: {'; '.join(parts)}."
+
+
+def verdicts(table: pd.DataFrame, arm: str, rivals: Sequence[str], measure: str = "all satisfied") -> str:
+    """The same without sizes, for several rivals:
+    `RL-AON against SFT: better in L, worse in U; against DPO: better in L and U.`"""
     parts = []
-    for verdict in ("better", "worse", NO_DIFFERENCE, TOO_FEW):
-        worlds = [f"{row['world']} ({_size(row)})" for row in rows if row["verdict"] == verdict]
+    for rival in rivals:
+        found = ", ".join(_by_verdict(_rows(table, arm, rival, measure), lambda row: row["world"]))
+        parts.append(f"against {rival}: {found or 'no comparison in this profile'}")
+    return f"{arm} {'; '.join(parts)}."
+
+
+def _rows(table: pd.DataFrame, arm: str, against: str, measure: str) -> list[dict]:
+    chosen = (table["arm"] == arm) & (table["against"] == against) & (table["measure"] == measure)
+    return table[chosen].to_dict("records")
+
+
+def _by_verdict(rows: Sequence[dict], say: Callable[[dict], str]) -> list[str]:
+    """`better in U and L`, `no difference shown in S`: the worlds of each verdict that some world has."""
+    parts = []
+    for verdict in ("better", "more", "worse", "less", NO_DIFFERENCE, TOO_FEW):
+        worlds = [say(row) for row in rows if row["verdict"] == verdict]
         if worlds:
             parts.append(f"{verdict} in {_listed(worlds)}")
-    return f"{start}: {'; '.join(parts)}."
+    return parts
 
 
 def _size(row: dict) -> str:
@@ -71,6 +100,23 @@ def _over_cases(table: pd.DataFrame) -> pd.Series:
     return table[list(KINDS)].mul(table["examples"], axis=0).sum() / table["examples"].sum()
 
 
+def discriminator(mean: Mapping[str, float], families: Mapping[str, float], unseen: Mapping[str, float]) -> str:
+    """Notebook 03: F1 of the discriminator and its rivals, its weak families, and families that were left out.
+
+    mean: by discriminator; families: of the one that learnt from the taxonomy; unseen: of the families left out
+    """
+    rivals = [f"{mean[name]:.2f} of {words}" for name, words in RIVALS.items() if name in mean]
+    weak = [f"{name} ({value:.2f})" for name, value in families.items() if not value >= ENOUGH_F1]
+    said = (
+        f"On fresh responses the discriminator's mean F1 over families is {mean['taxonomy']:.2f}, against "
+        f"{_listed(rivals)}. Families below {ENOUGH_F1}: {_listed(weak) if weak else 'none'}."
+    )
+    if not unseen:
+        return said
+    left_out = _listed([f"{value:.2f} for {name}" for name, value in unseen.items()])
+    return f"{said} Where training leaves out these families, F1 is {left_out}."
+
+
 def group_partitioning(silence: pd.DataFrame, uniform: pd.DataFrame, correlations: pd.DataFrame) -> str:
     """Notebook 04: where intra speaks and A_res does not, what intra cannot see, how far schemes differ."""
     aon = silence.set_index("reward").loc["AON"]
@@ -109,6 +155,25 @@ def rtt_grpo(early: pd.DataFrame, after: pd.DataFrame) -> str:
     )
 
 
+def baselines_and_ablations(table_1: pd.DataFrame, ablations: pd.DataFrame, betas: pd.DataFrame) -> str:
+    """Notebook 07: RL against supervised training, the method against what takes a part of it away, the best beta."""
+    return " ".join(
+        (
+            verdicts(table_1, "RL-AON", ("SFT", "DPO")),
+            verdicts(ablations, "RTT-AON", ("RTT-AON inter", "RTT-AON greedy", "RTT-AON random")),
+            _best_beta(betas),
+        )
+    )
+
+
+def _best_beta(betas: pd.DataFrame) -> str:
+    if betas.empty:
+        return "This profile compares no values of beta."
+    best = betas.loc[betas.groupby("world", sort=False)["mean"].idxmax(), ["world", "beta"]]
+    found = [f"{beta:g} in {world}" for world, beta in best.itertuples(index=False)]
+    return f"The beta with the highest mean is {_listed(found)}."
+
+
 def token_attribution(cases: pd.DataFrame, rollouts: pd.DataFrame) -> str:
     """Notebook 09: how often every token is right, and which family is worst on a policy's own responses."""
     known = cases.dropna(subset="tokens right")
@@ -140,3 +205,58 @@ def released_code_audit(mixing: dict[str, float], differences: pd.DataFrame, arm
         f"{compared(differences, as_released, paper, when='After training')} "
         f"{compared(differences, as_released, plain, when='After training')}"
     )
+
+
+def beyond_the_paper(tuned: str, failures: pd.DataFrame, mended: pd.DataFrame) -> str:
+    """Notebook 11: best against best, where RTT fails, and what `relative` mends.
+
+    tuned: of `tuning.answer`; failures: of `shapes.shape_differences`; mended: against the strongest core arm
+    """
+    modes = "; ".join(f"{measure} {_failure(failures, measure)}" for measure in (LENGTH, GLOBAL))
+    return " ".join(
+        (
+            tuned.splitlines()[0].strip("*"),
+            f"RTT-AON against RL-AON, {modes}.",
+            compared(mended, "RTT-CSR relative", STRONGEST, when="After training"),
+        )
+    )
+
+
+def _failure(failures: pd.DataFrame, measure: str) -> str:
+    found = ", ".join(_by_verdict(_rows(failures, "RTT-AON", "RL-AON", measure), lambda row: row["world"]))
+    return found or "not compared in this profile"
+
+
+def serl(claims: pd.DataFrame, turning: Mapping[str, float | None], by_criterion: pd.DataFrame) -> str:
+    """Notebook 12: the verdicts on SERL's claims, how good its judge must be, and whether token credit adds to it."""
+    if _untested(claims) and _untested(by_criterion):
+        return "This profile has no runs of SERL, so that nothing is tested here."
+    found = (_verdicts_on("SERL's claims", claims), _judge(turning), _verdicts_on("token credit", by_criterion))
+    return " ".join(found)
+
+
+def _judge(turning: Mapping[str, float | None]) -> str:
+    if turning["accuracy"] is None:
+        return "Too few runs tell how good the judge must be."
+    numbers = f"{turning['accuracy']:.0%} [{turning['low']:.0%}, {turning['high']:.0%}]"
+    return (
+        f"By a straight line the actor gains nothing from a judge of accuracy {numbers}, and the line rises in "
+        f"{turning['rises']:.0%} of the resamples."
+    )
+
+
+def conifer(claims: pd.DataFrame, twin: pd.DataFrame) -> str:
+    """Notebook 13: the verdicts on Conifer's claims and on those of its twin in RL."""
+    if _untested(claims) and _untested(twin):
+        return "This profile has no runs in a world of levels, so that nothing is tested here."
+    return " ".join((_verdicts_on("Conifer's claims", claims), _verdicts_on("its twin in RL", twin)))
+
+
+def _verdicts_on(about: str, table: pd.DataFrame) -> str:
+    """`On SERL's claims: supported S-C1 and S-C3, undecided S-C2.` of a table with the columns claim, verdict."""
+    named = {verdict: list(table.loc[table["verdict"] == verdict, "claim"]) for verdict in VERDICTS}
+    return f"On {about}: {', '.join(f'{verdict} {_listed(ids)}' for verdict, ids in named.items() if ids)}."
+
+
+def _untested(table: pd.DataFrame) -> bool:
+    return bool((table["verdict"] == UNTESTED).all())
