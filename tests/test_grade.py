@@ -176,6 +176,11 @@ def test_a_number_of_processes_that_is_none(run, capsys, number):
     assert "is not a whole number of at least 1" in capsys.readouterr().err
 
 
+def test_followbench_takes_no_number_of_processes(run):
+    status, lines, _, err = run([GOOD], name="followbench", options=["--processes", "2"])
+    assert (status, lines) == (2, None) and "--processes is for the other benchmarks" in err
+
+
 GOOD = {"prompt": NO_COMMA["prompt"], "response": "One"}
 BAD_RESPONSES = {
     "cut JSON": (b'{"prompt": "No comm', "not valid JSON"),

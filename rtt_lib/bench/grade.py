@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +58,7 @@ class Answer:
 
 
 GradeOne = Callable[[Answer, Counter[str]], dict]
+Piece = tuple[list[dict], Counter[str]]  # graded responses, and why verdicts on them are undecided
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -186,26 +184,31 @@ def read_answers(path: Path, rows: Sequence[BenchmarkRow], by: str) -> list[Answ
     return answers
 
 
-def grade_all(grade_one: GradeOne, answers: Sequence[Answer], processes: int) -> tuple[list[dict], Counter[str]]:
+def grade_all(grade_one: GradeOne, answers: Sequence[Answer], processes: int) -> Piece:
     """Every response by `grade_one`, in order, and why verdicts are undecided. Few responses need no further process.
 
     Whatever the number of processes, the first response that cannot be graded is the one in the error.
     """
     pieces = [answers[start : start + PIECE] for start in range(0, len(answers), PIECE)]
     work, workers = partial(_grade_piece, grade_one), min(processes, len(answers) // PER_PROCESS)
-    if workers < 2:
-        done = [work(piece) for piece in pieces]
-    else:
-        context = multiprocessing.get_context(START)
-        try:
-            with ProcessPoolExecutor(workers, context, _begin_process, (os.getpid(),)) as pool:
-                done = list(pool.map(work, pieces))
-        except BrokenProcessPool as error:
-            raise RTTError("a process was ended from outside, perhaps for want of memory: try --processes 1") from error
+    done = _by_processes(work, pieces, workers) if workers > 1 else [work(piece) for piece in pieces]
     reasons: Counter[str] = Counter()
     for _, found in done:
         reasons.update(found)
     return [row for rows, _ in done for row in rows], reasons
+
+
+def _by_processes(
+    work: Callable[[Sequence[Answer]], Piece], pieces: Sequence[Sequence[Answer]], workers: int
+) -> list[Piece]:
+    import multiprocessing  # what few responses need not wait for
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin_process, (os.getpid(),)) as pool:
+            return list(pool.map(work, pieces))
+    except BrokenProcessPool as error:
+        raise RTTError("a process was ended from outside, perhaps for want of memory: try --processes 1") from error
 
 
 def _begin_process(parent: int) -> None:
@@ -213,7 +216,7 @@ def _begin_process(parent: int) -> None:
     end_with(parent)
 
 
-def _grade_piece(grade_one: GradeOne, answers: Sequence[Answer]) -> tuple[list[dict], Counter[str]]:
+def _grade_piece(grade_one: GradeOne, answers: Sequence[Answer]) -> Piece:
     reasons: Counter[str] = Counter()
     return [grade_one(answer, reasons) for answer in answers], reasons
 
