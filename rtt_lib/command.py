@@ -1,8 +1,11 @@
-"""What every command shares: values given by --set, messages on standard error, exit statuses."""
+"""What every command shares: values given by --set, messages on standard error, exit statuses, processes that end."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 from rtt_lib.errors import RTTError
@@ -40,3 +43,19 @@ def guarded(work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("rtt: interrupted; the same command carries on from here", file=sys.stderr)
         return 130
+
+
+def end_with(parent: int) -> None:
+    """End this process when `parent` is gone: nobody waits for it, and the next attempt may write into its folder."""
+
+    def watch() -> None:
+        while True:
+            try:
+                os.kill(parent, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            if os.getppid() == 1 and parent != 1:  # the parent's number may be somebody else's by now
+                os._exit(1)
+            time.sleep(0.5)
+
+    threading.Thread(target=watch, daemon=True).start()

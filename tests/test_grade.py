@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,82 @@ def test_the_reason_of_an_undecided_verdict_is_in_the_summary(run):
 def test_prompts_without_response_are_counted(run):
     _, _, out, _ = run([{"prompt": NO_COMMA["prompt"], "response": "One"}])
     assert json.loads(out)["prompts_without_response"] == 1
+
+
+# --- processes ---
+
+DEEP = {"key": 9, "prompt": "JSON.", "instruction_id_list": ["detectable_format:json_format"] * 2, "kwargs": [{}, {}]}
+
+
+@pytest.fixture
+def shared_work(monkeypatch):
+    """Two responses are enough for a process of their own, and each is a piece of work."""
+    monkeypatch.setattr(grade, "PER_PROCESS", 2)
+    monkeypatch.setattr(grade, "PIECE", 1)
+
+
+def test_several_processes_write_the_same_bytes(tmp_path, capsys, shared_work):
+    data = write(tmp_path / "data.jsonl", [NO_COMMA, TWO, DEEP])
+    texts = ("One", "One, two", '"y"', "[" * 100_000, "a\nHallo, du", '{"x": 1}')
+    rows = [{"prompt": row["prompt"], "response": text} for text in texts for row in (NO_COMMA, DEEP, TWO)]
+    answers = write(tmp_path / "answers.jsonl", rows)
+    said = []
+    for processes in ("1", "2", "3"):
+        out = tmp_path / f"verdicts{processes}.jsonl"
+        command = ["grade", "ifeval", str(answers), "--data", str(data), "--out", str(out), "--processes", processes]
+        assert main(command) == 0
+        said.append((out.read_bytes(), capsys.readouterr().out))
+    assert said[1] == said[2] == said[0] and said[0][0].count(b"\n") == len(rows)
+    summary = json.loads(said[0][1])
+    assert (summary["undecided"], summary["undecided_reasons"]) == (2, {"JSON nested too deeply to be parsed": 2})
+
+
+def test_the_processes_are_others(shared_work):
+    answers = [grade.Answer(None, "")] * 8
+    here, _ = grade.grade_all(process_of, answers, 1)
+    there, _ = grade.grade_all(process_of, answers, 2)
+    assert {row["process"] for row in here} == {os.getpid()} and os.getpid() not in {row["process"] for row in there}
+    few, _ = grade.grade_all(process_of, answers[:3], 2)
+    assert few == here[:3]
+
+
+def process_of(answer, reasons) -> dict:
+    return {"process": os.getpid()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_response_that_cannot_be_graded_is_named(shared_work, processes):
+    answers = [grade.Answer(None, f"{number}") for number in range(8)]
+    with pytest.raises(RTTError, match=r"^data.jsonl:3: "):
+        grade.grade_all(fail_from_the_third, answers, processes)
+
+
+def fail_from_the_third(answer, reasons) -> dict:
+    if int(answer.response) >= 3:
+        raise RTTError(f"data.jsonl:{answer.response}: cannot be graded")
+    return {}
+
+
+def test_a_process_that_is_ended_is_an_error_with_its_mend(shared_work):
+    with pytest.raises(RTTError, match="try --processes 1"):
+        grade.grade_all(end_the_process, [grade.Answer(None, "")] * 8, 2)
+
+
+def end_the_process(answer, reasons) -> dict:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_processes_that_is_none(run, capsys, number):
+    with pytest.raises(SystemExit):
+        run([GOOD], options=[f"--processes={number}"])
+    assert "is not a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_followbench_takes_no_number_of_processes(run):
+    status, lines, _, err = run([GOOD], name="followbench", options=["--processes", "2"])
+    assert (status, lines) == (2, None) and "--processes is for the other benchmarks" in err
 
 
 GOOD = {"prompt": NO_COMMA["prompt"], "response": "One"}

@@ -9,14 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from rtt_lib.command import end_with
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_jsonl
+from rtt_lib.machine import cores
 from rtt_lib.rubrics.benchmarks import BenchmarkRow, field, read_rows
 from rtt_lib.verify.loose import loose_verdict, strict_verdict
 from rtt_lib.verify.registry import find_rule
@@ -24,6 +29,9 @@ from rtt_lib.verify.verdict import aon
 
 FOLLOWBENCH = "followbench"
 Values = list[bool | None]
+PIECE = 20  # responses that a process grades at a time
+# Starting a process takes longer than grading fewer responses than this. A forked one has everything loaded.
+START, PER_PROCESS = ("fork", 100) if sys.platform == "linux" else ("spawn", 1000)
 ABOUT = """\
 Grade responses. RESPONSES holds one JSON object a line: {"prompt": ..., "response": ...}, for MulDimIF {"id": ...,
 "response": ...}; further fields are ignored, several responses to one prompt are graded each on its own, names ending
@@ -49,9 +57,13 @@ class Answer:
     response: str
 
 
+GradeOne = Callable[[Answer, Counter[str]], dict]
+Piece = tuple[list[dict], Counter[str]]  # graded responses, and why verdicts on them are undecided
+
+
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    _import_nltk_without_scipy()
+    _import_nltk_alone()
     name = options.benchmark
     if name == FOLLOWBENCH:
         return _grade_followbench(options)
@@ -63,9 +75,8 @@ def main(arguments: Sequence[str]) -> int:
         name = "ifbench-head"
     rows = read_rows(name, options.data)
     answers = read_answers(options.responses, rows, "id" if name == "muldimif" else "prompt")
-    reasons: Counter[str] = Counter()
     grade_one = grade_muldimif if name == "muldimif" else grade_instructions
-    graded = [grade_one(answer, reasons) for answer in answers]
+    graded, reasons = grade_all(grade_one, answers, options.processes or cores())
     _write(options.out, graded)
     answered = {answer.row.key for answer in answers}
     summary = {"benchmark": name, "prompts_without_response": len(rows) - len(answered), **summarise(graded)}
@@ -84,6 +95,8 @@ def _grade_followbench(options: argparse.Namespace) -> int:
 
     if options.ifbench_version:
         raise RTTError("--ifbench-version chooses the checkers of ifbench: leave it out to grade followbench")
+    if options.processes:
+        raise RTTError("--processes is for the other benchmarks: of followbench a judge decides most, many at once")
     if bool(options.judge_url) != bool(options.judge_model):
         raise RTTError("name both: --judge-url and --judge-model")
     judge = Judge(Endpoint(options.judge_url, options.judge_model)) if options.judge_url else None
@@ -111,15 +124,17 @@ def _write(path: Path, graded: Sequence[dict]) -> None:
         raise RTTError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _import_nltk_without_scipy() -> None:
-    """Spare this short command half its start-up: nltk imports scipy, if there, for one statistic nobody uses here."""
-    if "nltk" in sys.modules or "scipy.stats" in sys.modules:
+def _import_nltk_alone() -> None:
+    """Spare this short command half its start-up: nltk imports these, if there, for what nobody uses here."""
+    if "nltk" in sys.modules:
         return
-    sys.modules["scipy.stats"] = None  # what an import finds for a module that is not installed
+    unused = [name for name in ("numpy", "scipy", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # None: what an import finds for a module that is not installed
     try:
         import nltk  # noqa: F401
     finally:
-        del sys.modules["scipy.stats"]
+        for name in unused:
+            del sys.modules[name]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,9 +151,21 @@ def _parser() -> argparse.ArgumentParser:
         help="of ifbench alone: the checkers of the paper's time, 2025 (default), or head, those of the IFBench "
         "repository in August 2026; 18 of 3,350 verdicts differ",
     )
+    parser.add_argument(
+        "--processes",
+        type=_count,
+        metavar="N",
+        help="that share the work, by default one for each core; fewer where responses are few; not of followbench",
+    )
     parser.add_argument("--judge-url", metavar="URL", help="of followbench alone: an OpenAI-compatible server")
     parser.add_argument("--judge-model", metavar="MODEL", help="its model; the key, if any, is read from $RTT_API_KEY")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def read_answers(path: Path, rows: Sequence[BenchmarkRow], by: str) -> list[Answer]:
@@ -157,6 +184,43 @@ def read_answers(path: Path, rows: Sequence[BenchmarkRow], by: str) -> list[Answ
     return answers
 
 
+def grade_all(grade_one: GradeOne, answers: Sequence[Answer], processes: int) -> Piece:
+    """Every response by `grade_one`, in order, and why verdicts are undecided. Few responses need no further process.
+
+    Whatever the number of processes, the first response that cannot be graded is the one in the error.
+    """
+    pieces = [answers[start : start + PIECE] for start in range(0, len(answers), PIECE)]
+    work, workers = partial(_grade_piece, grade_one), min(processes, len(answers) // PER_PROCESS)
+    done = _by_processes(work, pieces, workers) if workers > 1 else [work(piece) for piece in pieces]
+    reasons: Counter[str] = Counter()
+    for _, found in done:
+        reasons.update(found)
+    return [row for rows, _ in done for row in rows], reasons
+
+
+def _by_processes(
+    work: Callable[[Sequence[Answer]], Piece], pieces: Sequence[Sequence[Answer]], workers: int
+) -> list[Piece]:
+    import multiprocessing  # what few responses need not wait for
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin_process, (os.getpid(),)) as pool:
+            return list(pool.map(work, pieces))
+    except BrokenProcessPool as error:
+        raise RTTError("a process was ended from outside, perhaps for want of memory: try --processes 1") from error
+
+
+def _begin_process(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers to it
+    end_with(parent)
+
+
+def _grade_piece(grade_one: GradeOne, answers: Sequence[Answer]) -> Piece:
+    reasons: Counter[str] = Counter()
+    return [grade_one(answer, reasons) for answer in answers], reasons
+
+
 def grade_instructions(answer: Answer, reasons: Counter[str]) -> dict:
     """Strict and loose verdicts on one response to IFEval or IFBench; why one is undecided is counted in `reasons`."""
     strict: Values = []
@@ -171,7 +235,7 @@ def grade_instructions(answer: Answer, reasons: Counter[str]) -> dict:
             raise RTTError(f"{answer.row.where}: {criterion.verifier}: {error}") from error
         strict.append(as_it_is.value)
         loose.append(relaxed.value)
-        reasons.update({verdict.reason for verdict in (as_it_is, relaxed) if verdict.value is None})
+        reasons.update(dict.fromkeys((verdict.reason for verdict in (as_it_is, relaxed) if verdict.value is None), 1))
     return {"key": answer.row.key, "strict": strict, "loose": loose}
 
 

@@ -12,7 +12,6 @@ from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.rubrics.wordings import instruction_text
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
-from rtt_lib.verify.muldimif import verifier_id
 from rtt_lib.verify.registry import find_rule
 
 # `ifbench` are the checkers of the paper's time (2025), `ifbench-head` those of the benchmark's later state.
@@ -147,6 +146,8 @@ def _muldimif_row(name: str, row: Any, where: str) -> BenchmarkRow:
 def _constraint(constraint: Any, where: str) -> Criterion:
     if not isinstance(constraint, list) or [type(part) for part in constraint] != [str, str, str]:
         raise RTTError(f"{where}: a constraint must be [type, subtype, text], found {constraint!r}")
+    from rtt_lib.verify.muldimif import verifier_id  # many patterns to compile, which IFEval and IFBench do not need
+
     kind, subtype, text = constraint
     try:
         return Criterion(text, verifier_id(kind, subtype), {"type": kind, "subtype": subtype, "text": text})

@@ -6,12 +6,11 @@ import contextlib
 import multiprocessing
 import os
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from rtt_lib.command import end_with
 from rtt_lib.errors import RTTError
 from rtt_lib.machine import cores
 
@@ -68,22 +67,6 @@ def _begin_worker(threads: int) -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     end_with(os.getppid())
-
-
-def end_with(parent: int) -> None:
-    """End this process when `parent` is gone, since the next attempt will write into the same folder."""
-
-    def watch() -> None:
-        while True:
-            try:
-                os.kill(parent, 0)
-            except ProcessLookupError:
-                os._exit(1)
-            if os.getppid() == 1 and parent != 1:  # the parent's number may be somebody else's by now
-                os._exit(1)
-            time.sleep(0.5)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def end_with_parent() -> None:

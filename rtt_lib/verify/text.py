@@ -123,15 +123,11 @@ def part_of_speech(words: Iterable[str]) -> list[tuple[str, str]]:
 def language(text: str) -> str | None:
     """ISO 639-1 code of the language by langdetect, None where it sees no feature (no letters at all).
 
-    langdetect draws random trials: the seed is set at every call, so equal texts get equal answers.
+    langdetect draws random trials: the seed is the same at every call, so equal texts get equal answers.
     """
-    import langdetect
+    from rtt_lib.verify.detect_language import detect
 
-    langdetect.DetectorFactory.seed = 0
-    try:
-        return langdetect.detect(text)
-    except langdetect.LangDetectException:
-        return None
+    return detect(text, seed=0)
 
 
 @functools.cache
