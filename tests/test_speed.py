@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,7 +31,16 @@ def test_the_list_based_way_is_the_released_scheme():
     assert found.abs().max() > 0.1
 
 
-def test_credit_prints_times_and_memory(capsys):
+def test_credit_prints_times_and_memory(capsys, monkeypatch):
+    def in_this_process(command, **options):
+        """What a process of its own would print: starting one takes seconds."""
+        assert command[:3] == [sys.executable, "-m", "rtt_lib.run.speed"]
+        found = StringIO()
+        with redirect_stdout(found):
+            speed.main(command[3:])
+        return SimpleNamespace(stdout=found.getvalue())
+
+    monkeypatch.setattr(subprocess, "run", in_this_process)
     speed.credit(rounds=2, responses=64, tokens=128, schemes=("intra",))
     first, lists, scheme = capsys.readouterr().out.splitlines()
     assert first.startswith(f"64 x {speed.CRITERIA} x 128, ") and lists.startswith("nested lists: ")
