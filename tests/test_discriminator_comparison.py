@@ -23,7 +23,7 @@ def scored(example: LabelledExample, p: list[float], y: list[int]) -> Scored:
 @pytest.fixture(scope="module")
 def found():
     """The first marks a word too many and half of the global tokens; the second is right."""
-    before = [scored(LOCAL, [0.9, 0.8, 0.1, 0.2], [0, 1, 0, 0]), scored(WHOLE, [0.6, 0.6, 0.3, 0.3], [1, 1, 1, 1])]
+    before = [scored(LOCAL, [0.9, 0.8, 0.1, 0.2], [0, 1, 0, 0]), scored(WHOLE, [0.6, 0.95, 0.3, 0.3], [1, 1, 1, 1])]
     after = [scored(LOCAL, [0.1, 0.8, 0.1, 0.2], [0, 1, 0, 0]), scored(WHOLE, [0.9, 0.9, 0.9, 0.9], [1, 1, 1, 1])]
     return {"the base policy": {"before": before, "after": after}}
 

@@ -252,7 +252,7 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
         "settings": asdict(settings),
         "seed": how.seed,
         "longest": how.longest,
-        "corpus": describe(how),
+        "corpus": None if how.labels else describe(how),
         "balanced": how.balanced,
         "labels": how.labels and {"file": how.labels.name, "sha256": file_digest(how.labels)},
         "held out": [] if how.labels else HELD_OUT,
