@@ -56,4 +56,4 @@ def test_names_are_checked(tmp_path):
 
 def test_a_micro_profile_has_a_notebook_for_it(tmp_path, capsys):
     assert compare_discriminators.main(["ci", f"a={tmp_path}"]) == 2
-    assert "notebook 03 compares its own" in capsys.readouterr().err
+    assert "notebook 03 compares its discriminators" in capsys.readouterr().err

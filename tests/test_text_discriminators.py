@@ -71,8 +71,10 @@ def test_a_share_of_the_examples_is_the_policys_own(text_profile):
 
 
 def test_negatives_can_have_several_offences():
+    shares = {"segments": 1.0, "nowhere": 0.0, "everywhere": 0.0}
+
     def offences(most: int) -> list[int]:
-        found = text_training.corpus(60, 0, ("no_commas", "forbidden"), taxonomy, {"segments": 1.0}, offences=most)
+        found = text_training.corpus(60, 0, ("no_commas", "forbidden"), taxonomy, shares, offences=most)
         return [len(example.label.spans) for example in found if example.split == "minimal"]
 
     assert set(offences(1)) == {1} and {1, 2, 3} <= set(offences(3))
