@@ -26,10 +26,10 @@ quick: env ## an answer in minutes: the committed verdicts, and fresh runs of th
 	$(BIN)/rtt spot-check
 
 test: env ## the tests that are quick, of every module
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not vllm and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations=20 --durations-min=5 -m "not slow and not vllm and not faults"
 
 test-all: test ## and the slow ones: notebooks from start to end, runs that are killed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "slow and not vllm and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations=20 --durations-min=30 -m "slow and not vllm and not faults"
 
 micro: env ## the paper's claims with seeds and intervals, on the CPU
 	$(BIN)/rtt run micro

@@ -116,7 +116,8 @@ class Compute:
     """Where it runs, and what samples responses.
 
     vllm: off, colocate, or server. sampler: what samples without vLLM, `model.generate` of transformers or our own loop
-    (`rtt_lib.bench.fast`), for Llama models without LoRA. share_prompts: compute a prompt once for all its responses.
+    (`rtt_lib.bench.fast`), for Llama models without LoRA. share_prompts: compute a prompt once for all its responses
+    (`python -m rtt_lib.run.speed prompts` measures what that saves).
     shipped: False makes base policies and discriminators of the micro world anew, also where the package brings them.
     """
 

@@ -150,7 +150,10 @@ def test_a_critique_begins_with_its_verdict():
 
 
 @settings(deadline=None)
-@given(st.text() | st.recursive(st.none() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)))
+@given(
+    st.text()
+    | st.recursive(st.none() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=20)
+)
 def test_any_answer_is_read_or_lost(value):
     fields = {"question": "Why?", "constraints": "- In verse."}
     for stage in stages.STAGES:

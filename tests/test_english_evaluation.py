@@ -70,7 +70,7 @@ def _values(asked, rows) -> list[list[bool]]:
 def test_the_language_loss_is_a_mean_over_tokens(monkeypatch):
     """By hand from the logits, one sentence after the other."""
     monkeypatch.setattr(policy, "precision", lambda: "float32")
-    folder = policy.base_policy("A", 30)
+    folder = policy.base_policy("A", 1)
     model, tokenizer = load_causal_lm(folder).eval(), load_tokenizer(folder)
     monkeypatch.setattr(evaluation, "TOGETHER", 2)
     total, tokens = 0.0, 0

@@ -55,7 +55,8 @@ def test_what_the_store_keeps_for_a_profile():
     profile = toy_profile(experiments__core__seeds="[B1]", experiments__beyond__seeds="[B1]",
                           experiments__fixes__seeds="[C2]", experiments__relevance__seeds="[C2]")  # fmt: skip
     found = english.kept_folders(profile)
-    assert {policy.folder_of(base, 30) for base in "ABC"} < found and len(found) == 3 + len(discriminators.KINDS)
+    bases = {policy.folder_of(base, profile.policy.pretrain_steps) for base in "ABC"}
+    assert bases < found and len(found) == 3 + len(discriminators.KINDS)
 
 
 def test_prompts_demonstrations_and_what_is_withheld():

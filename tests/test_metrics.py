@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from committed import PROFILES, logs, table
 
@@ -24,6 +25,7 @@ def rows() -> dict[str, list[str]]:
     return {name: [cell.strip() for cell in cells[1:]] for name, cells in zip(names, found, strict=True)}
 
 
+@cache
 def logged() -> set[str]:
     return {column for profile in PROFILES for *_, log in logs(profile) for column in log.columns}
 

@@ -7,9 +7,9 @@ import pytest
 
 from rtt_lib.relevance.negatives import apply, minimal, omission
 from rtt_lib.relevance.responses import construct
-from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
+from rtt_lib.rubrics.compose import FAMILIES, NEGATIVE, compose, default_tasks
 from rtt_lib.schema import Criterion, RubricPrompt
-from rtt_lib.verify import verify
+from rtt_lib.verify import check, verify
 
 LOCAL_EDIT = 45  # characters: a postscript or a list line at most
 
@@ -69,6 +69,32 @@ def test_the_place_of_the_edit_varies_with_the_seed_and_nothing_else():
     made = [minimal(prompt, response, 0, seed).response for seed in range(8)]
     assert len(set(made)) > 4
     assert made == [minimal(prompt, response, 0, seed).response for seed in range(8)]
+
+
+def test_a_prohibition_can_be_broken_in_several_places(cases):
+    """As many offences as asked for, nearly always, and no other verdict moves; the first one is the same edit."""
+    asked, made = 0, Counter()
+    for prompt, response in cases[:80]:
+        for k, criterion in enumerate(prompt.criteria):
+            once, thrice = (minimal(prompt, response, k, 0, offences) for offences in (1, 3))
+            if once is None or criterion.family not in NEGATIVE:
+                assert once == thrice
+                continue
+            asked += 1
+            found = len(check(criterion, prompt.prompt, thrice.response).spans)
+            made[found // 2 if criterion.family == "no_quotes" else found] += 1  # a pair of them is one edit
+            assert verdicts(prompt, thrice.response) == [j != k for j in range(len(prompt.criteria))]
+    assert asked > 30 and made[3] > 0.8 * asked and min(made) >= 1, made
+
+
+def test_offences_by_hand():
+    prompt = RubricPrompt("p", "q", (Criterion("", "composed:no_commas"),))
+    response = "One two three four."
+    made = [minimal(prompt, response, 0, 0, offences).response for offences in (1, 2, 9)]
+    assert [text.count(",") for text in made] == [1, 2, 4]  # four words, and no place for a fifth
+    assert all(text.replace(",", "") == response for text in made)
+    short = RubricPrompt("p", "q", (Criterion("", "composed:no_questions"),))
+    assert minimal(short, "One. Two.", 0, 0, 9).response == "One? Two?"
 
 
 def test_what_cannot_be_broken_is_none():

@@ -9,7 +9,7 @@ import pytest
 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_jsonl
-from rtt_lib.relevance.corpus import build_examples, read_labelled, write_labelled
+from rtt_lib.relevance.corpus import build_examples, read_labelled, responses_by_rule, write_labelled
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.rubrics.compose import compose, default_tasks
 from rtt_lib.worlds.micro.language import WORLDS, Language, partly_honoured, sample_prompts
@@ -42,6 +42,15 @@ def test_corpus_of_composed_prompts_has_both_verdicts():
     assert any(example.verdict is False for example in examples if example.split == "minimal")
     for example in examples:
         assert all(0 <= start <= end <= len(example.response) for start, end in example.label.spans)
+
+
+def test_a_prohibition_is_broken_once_or_more_often_as_asked():
+    prompts = compose(default_tasks(), 12, seed=0, families=("no_commas",))
+    often = [responses_by_rule(prompt, 0, offences=3) for prompt in prompts]
+    counts = [response.count(",") for made in often for how, response in made if how == "minimal"]
+    assert set(counts) == {1, 2, 3}
+    once = [response for prompt in prompts for how, response in responses_by_rule(prompt, 0) if how == "minimal"]
+    assert {response.count(",") for response in once} == {1}
 
 
 GOOD = {"id": "p", "criterion": {"text": "Name a cat."}, "response": "A cat.", "spans": [[2, 5]], "whole": False}

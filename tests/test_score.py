@@ -41,6 +41,7 @@ def test_a_child_gives_the_arm_and_what_the_file_prints_stays_there(write, capfd
     assert "hello" not in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_wrong_rule_is_a_message_of_the_command(write, capsys, monkeypatch):
     monkeypatch.setattr(score, "score", lambda *_: pytest.fail("it trains"))
     assert cli.main(["score", str(write(HEAD + "return relevance.mean(1)"))]) == 2

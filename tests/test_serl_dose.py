@@ -6,9 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rtt_lib.analysis import serl_dose
 from rtt_lib.analysis.serl_dose import FORECASTS, forecast_table, gains, turning_point, what_consistency_tells
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.worlds.judged.language import WORLDS
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(serl_dose, "RESAMPLES", 200)
 
 
 def runs(worlds: int = 4, seeds: int = 5) -> pd.DataFrame:

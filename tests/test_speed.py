@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import torch
 from text_toy import IFEVAL
+from transformers import LlamaForCausalLM
+from trl.trainer.utils import add_fused_lm_head
 
 from rtt_lib.bench.fast import FastSampler
 from rtt_lib.credit import token_advantage
 from rtt_lib.files import write_jsonl
 from rtt_lib.run import speed
+from rtt_lib.worlds.micro.policy import micro_config
 
 
 def test_the_list_based_way_is_the_released_scheme():
@@ -25,7 +31,16 @@ def test_the_list_based_way_is_the_released_scheme():
     assert found.abs().max() > 0.1
 
 
-def test_credit_prints_times_and_memory(capsys):
+def test_credit_prints_times_and_memory(capsys, monkeypatch):
+    def in_this_process(command, **options):
+        """What a process of its own would print: starting one takes seconds."""
+        assert command[:3] == [sys.executable, "-m", "rtt_lib.run.speed"]
+        found = StringIO()
+        with redirect_stdout(found):
+            speed.main(command[3:])
+        return SimpleNamespace(stdout=found.getvalue())
+
+    monkeypatch.setattr(subprocess, "run", in_this_process)
     speed.credit(rounds=2, responses=64, tokens=128, schemes=("intra",))
     first, lists, scheme = capsys.readouterr().out.splitlines()
     assert first.startswith(f"64 x {speed.CRITERIA} x 128, ") and lists.startswith("nested lists: ")
@@ -140,6 +155,37 @@ def test_the_samplers_do_the_same_work(capsys, monkeypatch):
     assert lengths == [(2, 5)] * 2 + [(12, 5)] * 2 and made["_generate"] == made["_fast"]
     prompts, tokens = made["_fast"]
     assert tokens == 5 and len(prompts) == 12 and len(set(map(tuple, prompts))) == 2
+
+
+def test_shared_prompts_give_the_same_loss_and_gradient(capsys):
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(micro_config(50))
+    speed.shared_prompts(model, "tiny", prompts=2, prompt_tokens=24, tokens=6, rounds=2)
+    first, header, _, training, old, last = filter(None, capsys.readouterr().out.splitlines())
+    assert first.startswith("tiny; 2 x 8 responses of 6 tokens, prompts of 24; ") and "commit" in first
+    assert cells_of(header) == ["pass", "seconds without", "seconds with", "times faster", "least", "most"]
+    for row, name in ((training, "training"), (old, "old log-probabilities")):
+        task, *numbers = cells_of(row)
+        without, shared, ratio, least, most = map(float, numbers)
+        assert task == name and without > 0 and shared > 0 and 0 < least <= ratio <= most
+    loss, gradient = map(float, re.search(r"differs by (\S+), the gradient by (\S+) of", last).groups())
+    assert loss < 1e-5 and gradient < 1e-4
+
+
+def test_a_wrong_way_would_be_seen():
+    """Both ways compute something that differs where responses differ."""
+    model = LlamaForCausalLM(micro_config(50))
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    ids, mask = speed.prompts_and_responses(model, 2, 5, 3)
+    assert ids.shape == (16, 8) and torch.equal(ids[0, :5], ids[7, :5]) and not torch.equal(ids[7, :5], ids[8, :5])
+    plain = speed.plain_log_probs(model, ids, mask, 3)
+    assert plain.shape == (16, 3) and plain.std() > 0
+    loss, gradient = speed.loss_and_gradient(model, lambda: speed.plain_log_probs(model, ids, mask, 3))
+    other, other_gradient = speed.loss_and_gradient(model, lambda: speed.plain_log_probs(model, ids.flip(0), mask, 3))
+    assert (
+        loss == pytest.approx(-other, abs=1e-5)
+        and (gradient + other_gradient).abs().max() < 1e-4 < gradient.abs().max()
+    )
 
 
 def test_a_command_is_timed_with_its_processor_time():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from text_toy import SETTINGS
 from toys import byte_tokenizer, tiny
@@ -14,24 +15,29 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.text import discriminators as text_training
 
 
-def test_a_profile_trains_its_own_on_composed_prompts(empty_store, tmp_path):
+@pytest.mark.usefixtures("without_hub")
+def test_a_profile_trains_its_own_on_composed_prompts(empty_store, text_folder, tmp_path):
+    """Half of them with responses of the policy, the others with up to three offences."""
     parts = tiny("llama", byte_tokenizer(), DEFAULT_TEMPLATE, window=2048)
     parts.model.save_pretrained(tmp_path / "base")
     parts.tokenizer.save_pretrained(tmp_path / "base")
     training = {"epochs": 1, "micro_batch": 8, "global_batch": 8, "learning_rate": 3e-3, "lora_rank": 2}
     settings = SETTINGS | {
-        "policy": {"model": "smollm2-135m"},
+        "policy": {"model": str(text_folder / "model")},
         "discriminator": {"model": str(tmp_path / "base"), "samples": 60, "max_length": 512, **training},
     }
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
     folder = empty_store / "discriminators" / "base"
-    assert train_discriminator.main([str(tmp_path / "toy.yaml"), "--test", "40", "--longest", "300"]) == 0
+    options = ["--test", "40", "--longest", "300", "--own", "0.5", "--offences", "3", "--unweighted"]
+    assert train_discriminator.main([str(tmp_path / "toy.yaml"), *options]) == 0
     for place in (folder, folder / "adapter"):  # the merged one, and a few MB that go on the base
         relevance = Discriminator.load(place).attribute("No comma.", "Well, well.")
         assert all(0 <= token.relevance <= 1 for token in relevance)
         metrics = read_json(place / "metrics.json")
         assert tuple(metrics["held out"]) == text_training.HELD_OUT and metrics["labels"] is None
-        assert read_json(place / "training.json")["examples"] <= 60
+        assert metrics["corpus"].startswith("50% the policy's own responses") and metrics["balanced"] is False
+        log = read_json(place / "training.json")
+        assert 40 <= log["examples"] <= 60 and log["pos_weight"] == 1
     assert {row["group"] for row in metrics["tables"]["held-out families"]} == set(text_training.HELD_OUT)
     study = studies.study_of(load_profile(tmp_path / "toy.yaml"))  # notebook 03 finds it there
     assert study.folders["taxonomy"] == folder and study.unseen["taxonomy"] == text_training.HELD_OUT
@@ -45,3 +51,16 @@ def test_without_labels_the_mend_is_named(capsys, tmp_path):
 def test_a_micro_profile_needs_no_such_training(capsys):
     assert train_discriminator.main(["ci"]) == 2
     assert "notebook 03 trains its discriminators" in capsys.readouterr().err
+
+
+def test_labels_of_a_file_are_not_mixed_with_other_examples(capsys, tmp_path):
+    labels = ["--labels", str(tmp_path / "labels.jsonl")]
+    assert train_discriminator.main(["smol-cpu", *labels, "--own", "0.5"]) == 2
+    assert "--own, --offences and --unweighted are for labels by rule" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--own", "1.5"), ("--own", "half"), ("--offences", "0")])
+def test_a_share_and_a_count_are_checked(option, value, capsys):
+    with pytest.raises(SystemExit):
+        train_discriminator.main(["smol-cpu", option, value])
+    assert f"argument {option}" in capsys.readouterr().err

@@ -10,6 +10,7 @@ labels these are, as in a profile) may be added.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,12 +27,16 @@ from rtt_lib.verify import check
 Respond = Callable[[RubricPrompt, int], Iterable[tuple[str, str]]]
 
 
-def responses_by_rule(prompt: RubricPrompt, seed: int) -> list[tuple[str, str]]:
-    """A positive, and for each criterion both kinds of negatives (section 4.1), where they can be made."""
+def responses_by_rule(prompt: RubricPrompt, seed: int, offences: int = 1) -> list[tuple[str, str]]:
+    """A positive, and for each criterion both kinds of negatives (section 4.1), where they can be made.
+
+    offences: a minimal negative of a prohibition has one to so many
+    """
     positive = construct(prompt, seed)
     found = [("positive", positive)]
     for k in range(len(prompt.criteria)):
-        negatives = (minimal(prompt, positive, k, seed), omission(prompt, k, seed))
+        many = random.Random(f"offences {prompt.id} {k} {seed}").randint(1, offences)
+        negatives = (minimal(prompt, positive, k, seed, many), omission(prompt, k, seed))
         found += [(negative.strategy, negative.response) for negative in negatives if negative is not None]
     return found
 

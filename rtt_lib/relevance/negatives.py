@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtt_lib.relevance.responses import construct, without
+from rtt_lib.rubrics.compose import NEGATIVE
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.composed import WORD, count_words, paragraph_spans, sentence_spans, word_spans
@@ -39,23 +40,45 @@ class Negative:
     strategy: str
 
 
-def minimal(prompt: RubricPrompt, response: str, k: int, seed: int) -> Negative | None:
+def minimal(prompt: RubricPrompt, response: str, k: int, seed: int, offences: int = 1) -> Negative | None:
     """The smallest of our edits that flips criterion k from satisfied to violated and leaves all other verdicts.
 
-    None if k is not satisfied to begin with, is no composed criterion, or no edit does it.
+    None if k is not satisfied to begin with, is no composed criterion, or no edit does it. offences: so many places
+    break k where it is a prohibition, or as many as can be made; other criteria are broken once.
     """
     rng = random.Random(f"{prompt.id}:{k}:{seed}")
     before = [check(criterion, prompt.prompt, response).value for criterion in prompt.criteria]
-    propose = PROPOSE.get(prompt.criteria[k].verifier)
-    if propose is None or before[k] is not True:
+    if prompt.criteria[k].verifier not in PROPOSE or before[k] is not True:
         return None
     wanted = [False if j == k else value for j, value in enumerate(before)]
-    candidates = list(propose(prompt.criteria[k].args, response, rng))
+    found = None
+    for _ in range(offences if prompt.criteria[k].family in NEGATIVE else 1):
+        worse = _smallest(prompt, response if found is None else found, k, wanted, rng, more=found is not None)
+        if worse is None:
+            break
+        found = worse
+    return None if found is None else Negative(found, k, "minimal")
+
+
+def _smallest(
+    prompt: RubricPrompt, response: str, k: int, wanted: list[bool | None], rng: random.Random, more: bool
+) -> str | None:
+    """The response with the smallest edit that gives the wanted verdicts.
+
+    more: and has more offences against k, none of which touches another (no ",,")
+    """
+    criterion = prompt.criteria[k]
+    offences = len(check(criterion, prompt.prompt, response).spans)
+    candidates = list(PROPOSE[criterion.verifier](criterion.args, response, rng))
     rng.shuffle(candidates)
     for edits in sorted(candidates, key=_size):
         text = apply(edits, response)
+        spans = check(criterion, prompt.prompt, text).spans
+        apart = all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
+        if more and (len(spans) <= offences or not apart):
+            continue
         if _verdicts_are(wanted, prompt, text):
-            return Negative(text, k, "minimal")
+            return text
     return None
 
 

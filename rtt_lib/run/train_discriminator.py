@@ -3,7 +3,9 @@
     python -m rtt_lib.run.train_discriminator smol FOLDER
     accelerate launch -m rtt_lib.run.train_discriminator paper-qwen3-4b --labels LABELS.jsonl
 
-Without --labels: on composed prompts with responses and labels by rule. With --labels: on a file of labels, the paper's
+Without --labels: on composed prompts with responses and labels by rule. With --own 0.5, half of the examples are the
+responses of the profile's policy, sampled as in RL and labelled by rule; `python -m rtt_lib.run.compare_discriminators`
+says what that is worth (docs/discriminators.md). With --labels: on a file of labels, the paper's
 way, of `rtt_lib.run.make_labels` say. The metrics are written beside the weights, with the settings and versions that
 made them, and a model card. Name the folder as discriminator.checkpoint, unless it is the default one of a profile
 whose model is not the shipped one; a second one, on greedy labels (`--set discriminator.annotator=greedy`), belongs
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from rtt_lib.command import guarded, parse_overrides
@@ -40,8 +43,25 @@ def run(options: argparse.Namespace) -> None:
     if profile.data.source not in family(profile).CONSTRUCTED and not options.labels:
         raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, kind)}")
     folder = options.folder or beside(own_folder(profile), kind)
-    how = Training(options.labels, options.seed, options.longest, options.test, options.packed)
+    by_rule_alone = options.own or options.offences > 1 or options.unweighted
+    if options.labels and by_rule_alone:
+        raise RTTError("--own, --offences and --unweighted are for labels by rule: leave out --labels, or them")
+    how = Training(**{field.name: getattr(options, field.name) for field in fields(Training)})
     train(profile, folder, how, git_state(REPOSITORY))
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: give a number from 0 to 1")
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too few: give a whole number from 1 on")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
     parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
+    parser.add_argument(
+        "--own", type=share, default=0.0, metavar="SHARE", help="0 to 1: how much is the policy's own responses"
+    )
+    parser.add_argument(
+        "--offences", type=count, default=1, metavar="N", help="a constructed negative of a prohibition has 1 to N"
+    )
+    parser.add_argument("--unweighted", action="store_true", help="relevant tokens count no more than others")
     options = parser.parse_args(arguments)
     return guarded(lambda: run(options))
 

@@ -1,8 +1,8 @@
 """Discriminators on text: what they are trained on, how they are examined, and the card beside the weights.
 
 On composed prompts with responses and labels by rule; three criterion families are held out of training and reported
-apart. The shipped SmolLM2-135M + LoRA is of this kind. Or on a file of labels, in the paper's way say; one prompt in
-twenty is held out. `rtt_lib.run.train_discriminator` is the command.
+apart. The shipped SmolLM2-135M + LoRA is of this kind. A share of the responses may be the policy's own. Or on a file
+of labels, in the paper's way say; one prompt in twenty is held out. `rtt_lib.run.train_discriminator` is the command.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,21 +27,25 @@ from rtt_lib.fingerprint import file_digest
 from rtt_lib.models import on_gpu
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.annotate import Annotator, greedy, taxonomy
-from rtt_lib.relevance.corpus import build_examples, read_labelled
+from rtt_lib.relevance.corpus import build_examples, read_labelled, responses_by_rule
 from rtt_lib.relevance.discriminator import TRAINING_LOG, Discriminator, train_discriminator
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.packed import load_discriminator, train_packed
 from rtt_lib.relevance.validate import family, score_examples, table
 from rtt_lib.rubrics.compose import FAMILIES, compose, default_tasks
 from rtt_lib.tables import markdown_table
+from rtt_lib.worlds.text.own_responses import own_examples
 
 HELD_OUT = ("label", "no_quotes", "sentences")  # a local positive, a local negative and a global one
 STAMP = "trained.json"  # in the folder: what its weights were trained with
 HELD_OUT_PROMPTS = 20  # of a file of labels, one prompt in so many
+CONSTRUCTED = "all responses constructed"
 TRAINED = tuple(family for family in FAMILIES if family not in HELD_OUT)
 # What is hard to learn is where a segment is: few tokens, and the criterion's own words must be found again.
 TRAIN_SHARES = {"segments": 0.6, "nowhere": 0.2, "everywhere": 0.2}
 TEST_SHARES = {"segments": 1 / 3, "nowhere": 1 / 3, "everywhere": 1 / 3}
+# A policy that fails most criteria is read where nothing is relevant: there a false mark is what costs.
+OWN_SHARES = {"segments": 0.4, "nowhere": 0.4, "everywhere": 0.2}
 COLUMNS = ["group", "examples", "marked", "relevant", "precision", "recall", "f1", "f1_low", "f1_high", "auc"]
 ANNOTATORS: dict[str, Annotator] = {"taxonomy": taxonomy, "greedy": greedy}
 
@@ -73,10 +78,14 @@ def corpus(
     annotator: Annotator,
     shares: Mapping[str, float] = TEST_SHARES,
     longest: int | None = None,
+    offences: int = 1,
 ) -> list[LabelledExample]:
-    """`n` examples from so many prompts that each gives only a few; responses of at most `longest` characters."""
+    """`n` examples from so many prompts that each gives only a few; responses of at most `longest` characters.
+
+    offences: a minimal negative of a prohibition has one to so many
+    """
     composed = compose(default_tasks(), max(60, n // 2), seed=seed, max_constraints=4, families=families)
-    examples = build_examples(composed, seed, annotator)
+    examples = build_examples(composed, seed, annotator, partial(responses_by_rule, offences=offences))
     return mixed([e for e in examples if longest is None or len(e.response) <= longest], n, seed, shares)
 
 
@@ -123,11 +132,14 @@ def evaluate_labels(discriminator: Discriminator, examples: Sequence[LabelledExa
 def card(metrics: Mapping[str, Any]) -> str:
     """The model card: what it is, how it was made, what it is worth."""
     settings, by_rule = metrics["settings"], metrics["labels"] is None
-    data = "composed prompts with responses and labels by rule" if by_rule else "labels that an annotator wrote"
+    data = f"composed prompts, labels by rule, {metrics['corpus']}" if by_rule else "labels that an annotator wrote"
     limits = (
         "English, short responses, verifiable criteria: on",
-        "anything else, soft criteria above all, look at what it marks before you believe it. A response that was made",
-        "to violate has one offence, mostly: of a forbidden word that comes twice, the second may go unmarked.",
+        "anything else, soft criteria above all, look at what it marks before you believe it.",
+    )
+    one_offence = (
+        "A response that was made to violate has one offence, mostly: of a forbidden word that comes twice, the second",
+        "may go unmarked.",
     )
     lines = [
         f"# Token-level relevance discriminator, {settings['model']}, {settings['annotator']} labels",
@@ -139,6 +151,7 @@ def card(metrics: Mapping[str, Any]) -> str:
         "",
         f"Made by `python -m rtt_lib.run.train_discriminator` with {settings}, {metrics['versions']}, on {data}.",
         *(limits if by_rule else ()),
+        *(one_offence if by_rule and metrics["corpus"] == CONSTRUCTED else ()),
         "",
         "Scores over tokens at p = 0.5; *marked* and *relevant* are shares of them. Where nothing is relevant, only",
         "*marked* tells (0 is right); where everything is, recall. Intervals (95%) resample examples.",
@@ -150,14 +163,47 @@ def card(metrics: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """labels: a file, None for composed prompts; longest: characters of a composed response; test: fresh examples;
-    packed: one pass for all criteria of a response."""
+    """What a profile does not say.
+
+    labels: a file, None for composed prompts; longest: characters of a constructed response; test: fresh examples;
+    packed: one pass for all criteria of a response; own: the share of the examples that are the policy's own
+    responses; offences: a constructed negative of a prohibition has one to so many; unweighted: relevant tokens count
+    no more than others (Eq. 5 as it stands), as with a file of labels
+    """
 
     labels: Path | None = None
     seed: int = 0
     longest: int | None = None
     test: int = 600
     packed: bool = False
+    own: float = 0.0
+    offences: int = 1
+    unweighted: bool = False
+
+    @property
+    def balanced(self) -> bool:
+        """Composed examples have few relevant tokens."""
+        return self.labels is None and not self.unweighted
+
+
+def examples_for(profile: Profile, how: Training) -> list[LabelledExample]:
+    """`discriminator.samples` of them by rule: constructed, and the policy's own where a share of them is asked for."""
+    settings = profile.discriminator
+    annotator, n = ANNOTATORS[settings.annotator], round(how.own * settings.samples)
+    examples = []
+    if n < settings.samples:
+        rest = settings.samples - n
+        examples += corpus(rest, how.seed, TRAINED, annotator, TRAIN_SHARES, how.longest, how.offences)
+    if n:
+        examples += mixed(own_examples(profile, n, how.seed, TRAINED, annotator), n, how.seed, OWN_SHARES)
+    return examples
+
+
+def describe(how: Training) -> str:
+    """The corpus by rule in a few words."""
+    if not how.own and how.offences == 1:
+        return CONSTRUCTED
+    return f"{how.own:.0%} the policy's own responses, the others constructed with up to {how.offences} offences"
 
 
 def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, Any]) -> None:
@@ -169,10 +215,9 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
     if how.labels:
         examples, unseen = split_off(read_labelled(how.labels, settings.annotator))
     else:
-        annotator = ANNOTATORS[settings.annotator]
-        examples = corpus(settings.samples, how.seed, TRAINED, annotator, TRAIN_SHARES, how.longest)
+        examples = examples_for(profile, how)
     made = {
-        "of": hashlib.sha256(repr((settings, how.seed, how.packed, examples)).encode()).hexdigest(),
+        "of": hashlib.sha256(repr((settings, how.seed, how.packed, how.balanced, examples)).encode()).hexdigest(),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
         **made_at,
     }
@@ -190,7 +235,7 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
             folder,
             settings,
             how.seed,
-            balanced=how.labels is None,  # Eq. 5 as it stands; composed examples have few relevant tokens
+            balanced=how.balanced,
             options={
                 "save_steps": 50,
                 "save_strategy": "steps",
@@ -207,6 +252,8 @@ def train(profile: Profile, folder: Path, how: Training, made_at: Mapping[str, A
         "settings": asdict(settings),
         "seed": how.seed,
         "longest": how.longest,
+        "corpus": None if how.labels else describe(how),
+        "balanced": how.balanced,
         "labels": how.labels and {"file": how.labels.name, "sha256": file_digest(how.labels)},
         "held out": [] if how.labels else HELD_OUT,
         **{name: value for name, value in made.items() if name != "of"},
