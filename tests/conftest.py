@@ -23,6 +23,11 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.english import policy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Notebooks first: they take minutes, and begun last they would leave the other processes idle."""
+    items.sort(key=lambda item: item.get_closest_marker("notebook") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
