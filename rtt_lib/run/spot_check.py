@@ -32,7 +32,7 @@ CELLS = (
     *(("L", arm) for arm in ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR")),
     *(("U", arm) for arm in ("RL-AON", "RTT-AON")),
 )
-BASES = "ABC"  # those that the package brings
+BASES = "ABCDEFGH"  # those that the package brings
 FIRST, LAST = 1000, 999_999  # published seeds are below
 
 
