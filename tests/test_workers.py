@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -17,6 +18,27 @@ def threads_here() -> tuple[int, str, int]:
     import torch
 
     return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], os.getpid()
+
+
+def pages_asked_for() -> int:
+    """While eight tensors of four megabytes are made and freed fifty times."""
+    import resource
+
+    import torch
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        _ = [torch.empty(2**22, dtype=torch.uint8).fill_(1) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_a_process_for_a_small_model_keeps_its_memory():
+    """All these tensors have 409,600 small pages, or 800 large ones."""
+    with worker_pool(1, threads=1) as pool:
+        pool.submit(pages_asked_for).result()
+        assert pool.submit(pages_asked_for).result() < 50
 
 
 @pytest.mark.slow
