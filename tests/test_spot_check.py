@@ -39,8 +39,8 @@ def test_each_fresh_run_is_compared_with_its_own_arm():
 
 
 def test_what_is_drawn_is_kept_until_the_check_is_done(tmp_path):
-    seeds = {spot_check.drawn(tmp_path / str(n), set()) for n in range(30)}
-    assert len(seeds) > 25 and all(re.fullmatch(r"[ABC][1-9]\d{3,5}", seed) for seed in seeds)
+    seeds = {spot_check.drawn(tmp_path / str(n), set()) for n in range(200)}
+    assert len(seeds) > 190 and all(re.fullmatch(r"[A-H][1-9]\d{3,5}", seed) for seed in seeds)
     assert {seed[0] for seed in seeds} == set(spot_check.BASES)
     assert spot_check.drawn(tmp_path / "0", set()) == read_json(tmp_path / "0" / "drawn.json")["seed"]
     write_json(tmp_path / "drawn.json", {"seed": "A0"})
