@@ -182,5 +182,5 @@ def test_the_doctor_speaks_where_nothing_is_installed(offline) -> None:
 
 def test_models_of_the_package_that_are_not_used_are_told_with_the_reason(empty_store) -> None:
     finding = doctor.shipped()
-    assert finding.state == "optional" and finding.detail.startswith("12 of 12 micro models are made here (")
+    assert finding.state == "optional" and finding.detail.startswith("34 of 34 micro models are made here (")
     assert "the package does not bring it: base policy A of world L" in finding.detail

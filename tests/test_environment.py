@@ -156,7 +156,7 @@ def test_every_import_is_declared() -> None:
 GRADING = (
     "verify/**/*.py", "bench/grade.py", "bench/conform/[!p]*.py", "bench/judge_check.py", "run/conform.py",
     "run/judge_check.py", "bench/followbench.py", "rubrics/benchmarks.py", "rubrics/followbench.py",
-    "rubrics/wordings.py", "endpoint.py", "errors.py", "files.py", "schema.py",
+    "rubrics/wordings.py", "endpoint.py", "command.py", "errors.py", "files.py", "machine.py", "schema.py",
 )  # fmt: skip
 
 
