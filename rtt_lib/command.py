@@ -1,7 +1,8 @@
-"""What every command shares: values given by --set, messages on standard error, exit statuses, processes that end."""
+"""What commands share: values given by --set, counts, messages on standard error, exit statuses, processes that end."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import threading
@@ -19,6 +20,13 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
             raise RTTError(f"--set {setting}: expected key=value, as in --set rl.steps=3")
         overrides[key] = value
     return overrides
+
+
+def count(text: str) -> int:
+    """The type of an option that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def complain(message: str) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rtt_lib.command import end_with
+from rtt_lib.command import count, end_with
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_jsonl
 from rtt_lib.machine import cores
@@ -153,19 +153,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--processes",
-        type=_count,
+        type=count,
         metavar="N",
         help="that share the work, by default one for each core; fewer where responses are few; not of followbench",
     )
     parser.add_argument("--judge-url", metavar="URL", help="of followbench alone: an OpenAI-compatible server")
     parser.add_argument("--judge-model", metavar="MODEL", help="its model; the key, if any, is read from $RTT_API_KEY")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def read_answers(path: Path, rows: Sequence[BenchmarkRow], by: str) -> list[Answer]:
@@ -235,7 +229,8 @@ def grade_instructions(answer: Answer, reasons: Counter[str]) -> dict:
             raise RTTError(f"{answer.row.where}: {criterion.verifier}: {error}") from error
         strict.append(as_it_is.value)
         loose.append(relaxed.value)
-        reasons.update(dict.fromkeys((verdict.reason for verdict in (as_it_is, relaxed) if verdict.value is None), 1))
+        undecided = (verdict.reason for verdict in (as_it_is, relaxed) if verdict.value is None)
+        reasons.update(dict.fromkeys(undecided, 1))  # once, in this order, whichever process counts
     return {"key": answer.row.key, "strict": strict, "loose": loose}
 
 

@@ -73,13 +73,15 @@ def _smallest(
     rng.shuffle(candidates)
     for edits in sorted(candidates, key=_size):
         text = apply(edits, response)
-        spans = check(criterion, prompt.prompt, text).spans
-        apart = all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
-        if more and (len(spans) <= offences or not apart):
-            continue
-        if _verdicts_are(wanted, prompt, text):
+        if _verdicts_are(wanted, prompt, text) and (not more or _offends_more(criterion, prompt, text, offences)):
             return text
     return None
+
+
+def _offends_more(criterion: Criterion, prompt: RubricPrompt, text: str, than: int) -> bool:
+    spans = check(criterion, prompt.prompt, text).spans
+    apart = all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
+    return len(spans) > than and apart
 
 
 def omission(prompt: RubricPrompt, k: int, seed: int) -> Negative | None:

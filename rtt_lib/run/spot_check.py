@@ -25,14 +25,13 @@ from rtt_lib.studies.execute import run_all
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.tables import markdown_table
-from rtt_lib.worlds.micro.shipped import explain, models
+from rtt_lib.worlds.micro.shipped import LETTERS, explain, models
 
 PROFILE = "micro"  # whose published runs the fresh ones are set beside
 CELLS = (
     *(("L", arm) for arm in ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR")),
     *(("U", arm) for arm in ("RL-AON", "RTT-AON")),
 )
-BASES = "ABCDEFGH"  # those that the package brings
 FIRST, LAST = 1000, 999_999  # published seeds are below
 
 
@@ -54,7 +53,7 @@ def drawn(folder: Path, published: set[str]) -> str:
     """A base policy and a seed: those of the check that was interrupted, or new ones."""
     path = folder / "drawn.json"
     if not path.is_file():
-        seed = f"{secrets.choice(BASES)}{FIRST + secrets.randbelow(LAST - FIRST + 1)}"
+        seed = f"{secrets.choice(LETTERS)}{FIRST + secrets.randbelow(LAST - FIRST + 1)}"
         write_json(path, {"seed": seed})
     seed = read_json(path)["seed"]
     if seed in published:

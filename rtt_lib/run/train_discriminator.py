@@ -5,11 +5,13 @@
 
 Without --labels: on composed prompts with responses and labels by rule. With --own 0.5, half of the examples are the
 responses of the profile's policy, sampled as in RL and labelled by rule; `python -m rtt_lib.run.compare_discriminators`
-says what that is worth (docs/discriminators.md). With --labels: on a file of labels, the paper's
-way, of `rtt_lib.run.make_labels` say. The metrics are written beside the weights, with the settings and versions that
-made them, and a model card. Name the folder as discriminator.checkpoint, unless it is the default one of a profile
-whose model is not the shipped one; a second one, on greedy labels (`--set discriminator.annotator=greedy`), belongs
-beside it as FOLDER-greedy, one that reads all criteria in one pass (`--packed`) as FOLDER-packed.
+says what that is worth (docs/discriminators.md). With --labels: on a file of labels, the paper's way, of
+`rtt_lib.run.make_labels` say.
+
+The metrics are written beside the weights, with the settings and versions that made them, and a model card. Name the
+folder as discriminator.checkpoint, unless it is the default one of a profile whose model is not the shipped one; a
+second one, on greedy labels (`--set discriminator.annotator=greedy`), belongs beside it as FOLDER-greedy, one that
+reads all criteria in one pass (`--packed`) as FOLDER-packed.
 
 Under `accelerate launch` every GPU holds all weights and Adam's moments, some 64 GB for 4 billion; the paper used
 ZeRO-2, which `accelerate config` turns on where DeepSpeed is installed (not tried here).
@@ -23,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rtt_lib.command import guarded, parse_overrides
+from rtt_lib.command import count, guarded, parse_overrides
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.run.manifest import git_state
@@ -54,13 +56,6 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a share: give a number from 0 to 1")
-    return value
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few: give a whole number from 1 on")
     return value
 
 

@@ -20,7 +20,8 @@ from rtt_lib.profile import Profile
 from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
 
-BASES = tuple(world + base for world in "LMSU" for base in "ABCDEFGH")  # LA: world L, base policy A
+LETTERS = "ABCDEFGH"  # of the base policies, in each world
+BASES = tuple(world + letter for world in "LMSU" for letter in LETTERS)  # LA: world L, base policy A
 KINDS = ("taxonomy", "greedy")  # the discriminators that arms read
 
 

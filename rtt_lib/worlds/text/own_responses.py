@@ -37,7 +37,14 @@ def own_examples(
 ) -> list[LabelledExample]:
     """Every criterion of the policy's responses to `n` prompts, one each. An empty response gives no example."""
     prompts, rl = own_prompts(profile, n, seed, families), profile.rl
-    settings = Evaluation((), None, 1, rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, seed)
+    settings = Evaluation(
+        completions=1,
+        temperature=rl.temperature,
+        top_p=rl.top_p,
+        top_k=rl.top_k,
+        max_tokens=rl.max_response_tokens,
+        seed=seed,
+    )
     name = short([profile.policy.model, n, seed, list(families), profile.data.path, rl.max_response_tokens])
     out = store.root() / "rollouts" / f"own-{name}.jsonl"
     path = generate(prompts, profile.policy.model, settings, out, "fast", precision())
