@@ -34,6 +34,7 @@ from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.run.doctor import NLTK_DATA
 from rtt_lib.run.gpu_job import start
+from rtt_lib.store import SHIPPED
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.verify.text import NLTK_RESOURCES
@@ -117,8 +118,8 @@ def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     kinds = dict.fromkeys(spec.arm.discriminator for spec in plan(profile) if spec.arm.discriminator)
     world = open_world(profile, profile.data.source)
     discriminators = [file for kind in kinds for file in files_below(world.discriminator(kind))]
-    checkpoints = LIBRARY / "relevance" / "checkpoints"
-    code = [file for file in files_below(LIBRARY) if not file.is_relative_to(checkpoints)]
+    weights = (LIBRARY / "relevance" / "checkpoints", SHIPPED)
+    code = [file for file in files_below(LIBRARY) if not any(map(file.is_relative_to, weights))]
     for file in [*code, *files_below(REPOSITORY / "params"), *discriminators]:
         if not file.is_relative_to(REPOSITORY):
             raise RTTError(f"{file}: lies outside the checkout, and only what is in it is carried")
