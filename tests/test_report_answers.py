@@ -182,7 +182,7 @@ def test_released_code_audit():
     assert second.startswith("After training RTT-AON against RL-AON: better in U") and third.endswith("this profile.")
 
 
-TUNED = "Tuned alike, the best RTT is shown to be above the best RL in 2 of 6 comparisons.\n\n- World L: ..."
+TUNED = "Tuned alike, the best RTT is shown to be above the best RL in 2 of 6 comparisons."
 
 
 def test_beyond_the_paper_says_what_grows_and_what_is_neglected():
@@ -190,12 +190,12 @@ def test_beyond_the_paper_says_what_grows_and_what_is_neglected():
     failures = pd.DataFrame(rows, columns=["world", "measure", "verdict"]).assign(arm="RTT-AON", against="RL-AON")
     mended = differences(runs({("L", STRONGEST): [0.2] * 5}), [("RTT-CSR relative", STRONGEST)])
     first, second, third = sentences_of(answers.beyond_the_paper(TUNED, failures, mended))
-    assert first == TUNED.splitlines()[0]
+    assert first == TUNED
     assert second == (
         "RTT-AON against RL-AON, tokens added more in L, no difference shown in U; global criteria gained less in L."
     )
     assert third == f"After training RTT-CSR relative against {STRONGEST}: no comparison in this profile."
-    bare = answers.beyond_the_paper("*Tuned alike: not run in this profile.*", failures.iloc[:0], mended)
+    bare = answers.beyond_the_paper("Tuned alike: not run in this profile.", failures.iloc[:0], mended)
     assert bare.startswith("Tuned alike: not run in this profile. RTT-AON against RL-AON, tokens added not compared")
     answer(bare)
 

@@ -98,14 +98,16 @@ def test_the_answer_is_of_six_comparisons_between_the_best():
     assert found[0].mean == pytest.approx(0.1 + np.mean([NOISE[base] for base in "ABCDEFGH"]))
     said = best.answer(found, 6)
     assert "above the best RL in 3 of 6 comparisons and below it in 3" in said
-    assert said.count("**RTT is worth it**") == 3 and said.count("**RL is better**") == 3
-    assert "4 are missing." in best.answer(found[:2], 6) and "not run in this profile" in best.answer([], 6)
+    lines = best.by_world(found, 6)
+    assert lines.count("**RTT is worth it**") == 3 and lines.count("**RL is better**") == 3
+    assert best.by_world([], 6) == ""
+    assert "for 6; 4 are missing)." in best.answer(found[:2], 6) and "not run in this profile" in best.answer([], 6)
 
 
 def test_a_difference_within_the_noise_is_no_answer():
     runs = with_tests(rtt=0.5, rtt_long=0.5)
     found = best.primary_comparisons(runs, best.best_of_each(best.tried(runs, TUNING, RL)), TUNING)
-    assert best.answer(found, 6).count("**no difference shown**") == 6
+    assert best.by_world(found, 6).count("**no difference shown**") == 6
 
 
 def advised(runs) -> str:

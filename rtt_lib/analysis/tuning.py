@@ -123,23 +123,32 @@ def primary_comparisons(runs: pd.DataFrame, best: Sequence[Best], tuning: Tuning
 
 
 def answer(comparisons: Sequence[Comparison], asked: int) -> str:
-    """Tuned alike, is RTT worth it, and where? `asked`: how many comparisons were fixed, six."""
+    """Tuned alike, is RTT worth it? One sentence. `asked`: how many comparisons were fixed, six."""
+    signs = [sign for _, _, sign in _judged(comparisons, asked)]
+    if not signs:
+        return f"Tuned alike: {NOT_RUN}."
+    lacking = f"; {asked - len(signs)} are missing" if len(signs) < asked else ""
+    return (
+        f"Tuned alike, the best RTT is shown to be above the best RL in {signs.count(1)} of {asked} comparisons and "
+        f"below it in {signs.count(-1)} (intervals corrected for {asked}{lacking})."
+    )
+
+
+def by_world(comparisons: Sequence[Comparison], asked: int) -> str:
+    """And where? A line of Markdown for each comparison."""
+    return "\n".join(
+        f"- World {one.world}: {in_figures([one], [level])}: **{WORDS[sign]}**."
+        for one, level, sign in _judged(comparisons, asked)
+    )
+
+
+def _judged(comparisons: Sequence[Comparison], asked: int) -> list[tuple[Comparison, float, int]]:
+    """Those with runs, each with the level of its interval (missing ones count in the correction) and its sign."""
     known = [one for one in comparisons if one.tested]
     if not known:
-        return f"*Tuned alike: {NOT_RUN}.*"
+        return []
     levels = corrected([*known, *[_missing(known[0])] * (asked - len(known))])[: len(known)]
-    signs = [one.sign(level) for one, level in zip(known, levels, strict=True)]
-    lines = [
-        f"- World {one.world}: {in_figures([one], [level])}: **{WORDS[sign]}**."
-        for one, level, sign in zip(known, levels, signs, strict=True)
-    ]
-    better, worse = signs.count(1), signs.count(-1)
-    lacking = f" {asked - len(known)} are missing." if len(known) < asked else ""
-    head = (
-        f"Tuned alike, the best RTT is shown to be above the best RL in {better} of {asked} comparisons and below it "
-        f"in {worse} (intervals corrected for {asked}).{lacking}"
-    )
-    return "\n".join([head, "", *lines])
+    return [(one, level, one.sign(level)) for one, level in zip(known, levels, strict=True)]
 
 
 WORDS = {1: "RTT is worth it", -1: "RL is better", 0: "no difference shown"}

@@ -215,7 +215,7 @@ def beyond_the_paper(tuned: str, failures: pd.DataFrame, mended: pd.DataFrame) -
     modes = "; ".join(f"{measure} {_failure(failures, measure)}" for measure in (LENGTH, GLOBAL))
     return " ".join(
         (
-            tuned.splitlines()[0].strip("*"),
+            tuned,
             f"RTT-AON against RL-AON, {modes}.",
             compared(mended, "RTT-CSR relative", STRONGEST, when="After training"),
         )
