@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rtt_lib.profile import Profile
 
 ABOUT = """\
-Rubrics to Tokens (RTT), replicated: one profile and twelve notebooks make one folder of results.
+Rubrics to Tokens (RTT), replicated: a profile and the notebooks make one folder of results.
 
   rtt spot-check                       the committed verdicts, and fresh runs of this machine beside them
   rtt run quick                        all notebooks at a small size, ten minutes on two CPU cores
