@@ -33,7 +33,7 @@ def trainer_arguments(monkeypatch) -> dict:
     monkeypatch.setattr(rl, "RTTGRPOTrainer", trainer)
     monkeypatch.setattr(rl, "load_discriminator", Path)
     monkeypatch.setattr(world, "weight_files", lambda folder: [folder])  # not all that may be there are shipped
-    monkeypatch.setattr(MicroWorld, "discriminator", lambda self, kind: Path(kind))
+    monkeypatch.setattr(MicroWorld, "discriminator", lambda self, kind, seed: Path(kind))
     return seen
 
 
@@ -44,7 +44,7 @@ def task_of(profile, place: str, arm: str, folder: Path) -> Task:
         prompts = compose(default_tasks(), 4, 0)
     else:
         prompts, _ = spec.home.prompts(spec.number, tokenizer)
-    return Task(spec.arm, spec.profile.rl, profile.compute, 3, spec.home, model, tokenizer, prompts, folder)
+    return Task(spec.arm, spec.profile.rl, profile.compute, spec.seed, spec.home, model, tokenizer, prompts, folder)
 
 
 def start_micro(arm: str, folder: Path, rl=RL) -> Task:

@@ -36,4 +36,4 @@ def task_of(spec: RunSpec, folder: Path) -> Task:
     model, tokenizer = spec.home.policy(spec.seed)
     prompts, _ = spec.home.prompts(spec.number, tokenizer)
     rl, compute = spec.profile.rl, spec.profile.compute
-    return Task(spec.arm, rl, compute, spec.number, spec.home, model, tokenizer, prompts, folder / "attempt")
+    return Task(spec.arm, rl, compute, spec.seed, spec.home, model, tokenizer, prompts, folder / "attempt")

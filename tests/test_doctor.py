@@ -13,7 +13,7 @@ from rtt_lib.models import smollm_file
 from rtt_lib.run import doctor
 from rtt_lib.run.doctor import Finding
 from rtt_lib.studies.profiles import load_profile
-from rtt_lib.worlds.micro.shipped import BASES, KINDS
+from rtt_lib.worlds.micro.shipped import BASES, DISCRIMINATORS
 
 EVERYTHING = set(doctor.CHECKS)
 
@@ -183,6 +183,6 @@ def test_the_doctor_speaks_where_nothing_is_installed(offline) -> None:
 
 def test_models_of_the_package_that_are_not_used_are_told_with_the_reason(empty_store) -> None:
     finding = doctor.shipped()
-    n = len(BASES) + len(KINDS)
+    n = len(BASES) + len(DISCRIMINATORS)
     assert finding.state == "optional" and finding.detail.startswith(f"{n} of {n} micro models are made here (")
     assert "the package does not bring it: base policy A of world L" in finding.detail

@@ -28,7 +28,7 @@ def profile():
 
 def test_labels_come_from_both_sources_by_the_rule_annotator(profile, tmp_path):
     base = base_policy(discriminators.BACKBONE_BASE, profile.policy.pretrain_steps)
-    examples = discriminators.examples_for(profile, taxonomy, base, tmp_path)
+    examples = discriminators.examples_for(profile, taxonomy, base, tmp_path, 0)
     made = Counter("sampled" if e.split == discriminators.SAMPLED else "constructed" for e in examples)
     assert 20 <= made["sampled"] <= 40 and 30 <= made["constructed"] <= 40  # of each kind of label what there is
     for example in examples:
@@ -53,7 +53,7 @@ def test_constructed_responses_satisfy_violate_and_keep_a_part():
 
 def test_a_discriminator_trains_and_marks_tokens_of_another_policy(profile):
     folder = discriminators.trained(profile, "taxonomy")
-    assert store.made(folder)["name"] == "english, taxonomy"
+    assert store.made(folder)["name"] == "english, taxonomy, seed 0"
     loaded = Discriminator.load(folder)
     assert loaded.template == discriminators.TEMPLATE
     tokenizer = load_tokenizer(base_policy("B", 2))
@@ -85,6 +85,6 @@ def test_settings_labels_base_and_sampling_decide_whether_it_is_trained_again(pr
 
 
 def test_greedy_labels_are_other_labels():
-    ours = discriminators.constructed(20, taxonomy)
-    theirs = discriminators.constructed(20, greedy)
+    ours = discriminators.constructed(20, taxonomy, 0)
+    theirs = discriminators.constructed(20, greedy, 0)
     assert any(example.label.whole for example in ours) and not any(example.label.whole for example in theirs)

@@ -56,7 +56,7 @@ def test_what_the_store_keeps_for_a_profile():
                           experiments__fixes__seeds="[C2]", experiments__relevance__seeds="[C2]")  # fmt: skip
     found = english.kept_folders(profile)
     bases = {policy.folder_of(base, profile.policy.pretrain_steps) for base in "ABC"}
-    assert bases < found and len(found) == 3 + len(discriminators.KINDS)
+    assert bases < found and len(found) == 3 + 3 * len(discriminators.KINDS)
 
 
 def test_prompts_demonstrations_and_what_is_withheld():
@@ -95,6 +95,8 @@ def test_base_data_and_discriminator_decide_a_run():
     others += [inputs(compute__sampler="transformers")]
     assert all(other != inputs() for other in others)
     assert inputs(kind="taxonomy") != inputs(kind="greedy")
+    own = [inputs(seed, "taxonomy")["discriminator"] for seed in ("A0", "A1", "B0")]
+    assert own[0] == own[1] != own[2], "each base policy has a discriminator of its own"
     assert inputs(evaluation__prompts="4") == inputs()
 
 

@@ -45,7 +45,7 @@ def test_other_worlds_and_useless_values_are_refused():
     with pytest.raises(RTTError, match="has no effect in the judged worlds"):
         load_profile("serl", {"data.train_prompts": "4"})
     with pytest.raises(RTTError, match="no discriminator"):
-        open_world(load_profile("serl", SMALL), "J65").discriminator("taxonomy")
+        open_world(load_profile("serl", SMALL), "J65").discriminator("taxonomy", "A0")
 
 
 def test_the_store_is_asked_for_both_stages_of_every_base():

@@ -106,7 +106,7 @@ def test_the_committed_baselines_are_those_of_the_published_records():
 def test_the_settings_of_the_baselines_are_those_of_a_score():
     there, here = load_profile(RESULTS / "micro-full" / "profile.yaml"), load_profile("micro")
     assert (there.rl, there.policy, there.evaluation) == (here.rl, here.policy, here.evaluation)
-    taxonomy = discriminators.variant_named(here, "taxonomy")
+    taxonomy = discriminators.of_kind("taxonomy")
     assert discriminators.fingerprint(there, taxonomy) == discriminators.fingerprint(here, taxonomy)
 
 

@@ -21,8 +21,8 @@ START = Criterion("start bako", "micro:start", {"word": "bako"})
 @pytest.mark.usefixtures("one_thread", "empty_store")
 def test_it_is_trained_once_and_reads_accounts_and_turn_marks():
     profile = short_profile()
-    folder = trained(profile, "taxonomy")
-    assert folder == folder_of(profile) == trained(profile, "taxonomy")
+    folder = trained(profile, "taxonomy", 1)
+    assert folder == folder_of(profile, 1) == trained(profile, "taxonomy", 1)
     response = "bako <ask> = words 0"
     offsets = [(0, 4), (5, 10), (11, 12), (13, 18), (19, 20), (20, 20)]
     verdict = check(START, "", response)
@@ -41,13 +41,14 @@ def test_it_is_trained_once_and_reads_accounts_and_turn_marks():
 
 def test_its_fingerprint_follows_settings_and_base_policy():
     found = {
-        fingerprint(short_profile()),
-        fingerprint(short_profile(discriminator__samples="65")),
-        fingerprint(short_profile(policy__pretrain_steps="3")),
+        fingerprint(short_profile(), 0),
+        fingerprint(short_profile(), 1),
+        fingerprint(short_profile(discriminator__samples="65"), 0),
+        fingerprint(short_profile(policy__pretrain_steps="3"), 0),
     }
-    assert len(found) == 3 and fingerprint(short_profile()) in found
+    assert len(found) == 4 and fingerprint(short_profile(), 0) in found
 
 
 def test_there_is_one_kind():
     with pytest.raises(RTTError, match="no discriminator of greedy labels"):
-        trained(short_profile(), "greedy")
+        trained(short_profile(), "greedy", 0)

@@ -63,7 +63,7 @@ def test_what_the_store_keeps_is_what_runs_ask_for(empty_store):
     profile = short_profile("RTT-CSR")
     spec = spec_of("RTT-CSR")
     kept = family(profile).kept_folders(profile)
-    assert spec.home.base("A0") in kept and spec.home.discriminator("taxonomy") in kept
+    assert spec.home.base("A0") in kept and spec.home.discriminator("taxonomy", "A0") in kept
 
 
 @pytest.mark.parametrize(

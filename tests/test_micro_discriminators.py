@@ -11,6 +11,7 @@ from rtt_lib.files import read_json
 from rtt_lib.relevance.discriminator import TEMPLATE_KEY, Discriminator
 from rtt_lib.studies.discriminators import is_trained, train_all
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds import open_world
 from rtt_lib.worlds.micro import discriminators as micro_training
 from rtt_lib.worlds.micro.discriminators import Variant
 from rtt_lib.worlds.micro.policy import base_policy
@@ -71,6 +72,16 @@ def test_what_is_trained_and_where(profile):
     names = [v.name for v in micro_training.variants(dataclasses.replace(profile, discriminator=five))]
     assert names[:5] == ["taxonomy", "greedy", "packed", "taxonomy-seed1", "taxonomy-seed2"]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("kind", micro_training.KINDS)
+def test_each_base_policy_has_a_discriminator_of_its_own(profile, kind):
+    """A0 reads the one of seed 0, B1 that of seed 1, and another number changes nothing."""
+    world = open_world(profile, "U")
+    of = {seed: world.training_inputs(seed, kind)["discriminator"] for seed in ("A0", "A7", "B1", "C2")}
+    assert of["A0"] == of["A7"] == micro_training.fingerprint(profile, micro_training.of_kind(kind))
+    assert of["B1"] == micro_training.fingerprint(profile, micro_training.of_kind(kind, 1))
+    assert len(set(of.values())) == 3
 
 
 def test_held_out_families_are_not_trained_on_and_annotators_differ(profile):

@@ -12,8 +12,10 @@ from rtt_lib import store
 from rtt_lib.fingerprint import tree_digest, versions
 from rtt_lib.models import load_causal_lm
 from rtt_lib.profile import RL, Data, Discriminator, Policy, Profile
+from rtt_lib.relevance.packed import load_discriminator
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds.base import discriminator_number
 from rtt_lib.worlds.micro import discriminators, shipped
 from rtt_lib.worlds.micro.policy import base_policy
 
@@ -39,9 +41,10 @@ def rewrite(folder, **changes) -> None:
 def test_they_are_the_base_policies_of_micro_and_the_discriminators_of_its_arms():
     made, specs = shipped.models(TINY), plan(load_profile("micro"))
     assert set(shipped.BASES) == {spec.world + spec.seed[0] for spec in specs}
-    assert set(shipped.KINDS) == {spec.arm.discriminator for spec in specs} - {None}
-    assert [model.kind for model in made] == ["bases"] * 32 + ["discriminators"] * 2
-    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 34
+    assert [model.kind for model in made] == ["bases"] * 32 + ["discriminators"] * 9
+    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 41
+    read = {discriminators.of_kind("taxonomy", discriminator_number(spec.seed)) for spec in specs}
+    assert read == set(shipped.DISCRIMINATORS[:8])
     assert made[0].folder.name == made[0].fingerprint and "base policy A of world S" in [m.name for m in made]
 
 
@@ -90,11 +93,14 @@ def test_shipping_again_keeps_what_is_wanted_and_removes_the_rest(first):
 def test_a_discriminator_ships_whole(empty_store):
     model = next(model for model in shipped.models(TINY) if model.name == "discriminator taxonomy")
     shipped.ship([model], "the command")
-    variant = discriminators.variant_named(TINY, "taxonomy")
+    variant = discriminators.of_kind("taxonomy")
     assert discriminators.trained(TINY, variant) == model.folder
     made = {path.name for path in model.folder.rglob("*") if path.is_file()}
     assert {WEIGHTS, discriminators.TRAINING_LOG, "tokenizer.json", store.MADE} <= made
     assert not [name for name in made if name.endswith((".pt", ".bin", ".pkl", ".pth"))], "no pickles"
+    assert {weight.dtype for weight in load_file(model.folder / WEIGHTS).values()} == {torch.float16}
+    loaded = load_discriminator(model.folder).model
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
 
 
 def distance(one, other) -> float:

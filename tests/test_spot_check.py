@@ -14,7 +14,7 @@ from rtt_lib.files import read_json, write_json
 from rtt_lib.profile import RESULTS
 from rtt_lib.run import cli, spot_check
 from rtt_lib.studies import execute, records
-from rtt_lib.worlds.micro.shipped import BASES, KINDS, LETTERS
+from rtt_lib.worlds.micro.shipped import BASES, DISCRIMINATORS, LETTERS
 
 
 def runs(**scores) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def test_the_command_ends_in_an_answer_and_goes_on_after_an_interruption(monkeyp
     seed = read_json(tmp_path / "spot-check" / "drawn.json")["seed"]
     capsys.readouterr()
     assert cli.main(["spot-check"]) == 0
-    said, models = capsys.readouterr().out, len(BASES) + len(KINDS)
+    said, models = capsys.readouterr().out, len(BASES) + len(DISCRIMINATORS)
     assert "| C1 | RTT beats RL with the same reward |" in said
     assert f"seed {seed}; {models} of {models} micro models" in said
     assert f"| L | RL-CSR | {seed} |" in said and f"| U | RL-AON | {seed} |" in said

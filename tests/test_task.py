@@ -25,7 +25,7 @@ def test_what_does_not_divide_into_processes_is_named(text_profile, tmp_path, mo
         (given, "256 .*the paper"),
     ):
         spec = spec_of(case, "SFT", "A0")
-        task = Task(spec.arm, case.rl, case.compute, 0, spec.home, None, None, [], tmp_path)
+        task = Task(spec.arm, case.rl, case.compute, "A0", spec.home, None, None, [], tmp_path)
         with pytest.raises(RTTError, match=says):
             task.supervised_settings()
 
@@ -33,7 +33,7 @@ def test_what_does_not_divide_into_processes_is_named(text_profile, tmp_path, mo
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_prompt_and_its_response_are_text_or_messages(chat, tmp_path):
     world = SimpleNamespace(chat=lambda tokenizer: chat)
-    task = Task(ARMS["SFT"], None, None, 0, world, None, None, [], tmp_path)
+    task = Task(ARMS["SFT"], None, None, "A0", world, None, None, [], tmp_path)
     asked, answered = task.asked(RubricPrompt("a", "Name a cat.", ())), task.answered("Tom.")
     if chat:
         assert asked == [{"role": "user", "content": "Name a cat."}]

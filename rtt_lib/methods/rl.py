@@ -59,7 +59,7 @@ def relevance_source(task: Task) -> RelevanceSource:
             return task.world.counterfactual(task.model, task.tokenizer, task.prompts)
         case "contrast":
             return replace(task.world.counterfactual(task.model, task.tokenizer, task.prompts), together=True)
-    discriminator = load_discriminator(task.world.discriminator(task.arm.discriminator))
+    discriminator = load_discriminator(task.world.discriminator(task.arm.discriminator, task.seed))
     if on_gpu() and not stays_on_cpu(discriminator.model):
         discriminator.model.to(torch.bfloat16)  # half the memory of the card, on which the policy trains too
     source = DiscriminatorSource(discriminator, raw=task.arm.relevance in ("raw", "truncated"))

@@ -23,7 +23,7 @@ Message = str | list[dict[str, str]]
 class Task:
     """A policy, what it learns from, and where the attempt is kept.
 
-    number:  the seed of the run
+    seed:    of the run: A0 is base policy A with seed 0
     prompts: in the order of training
     attempt: the folder of checkpoints; a run that was killed goes on from the last one
     """
@@ -31,12 +31,16 @@ class Task:
     arm: Arm
     rl: RL
     compute: Compute
-    number: int
+    seed: str
     world: World
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     prompts: Sequence[RubricPrompt]
     attempt: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.seed[1:])
 
     @property
     def chat(self) -> bool:

@@ -23,7 +23,7 @@ from rtt_lib.studies.plan import plan
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.verify.judge import DEFAULT_TEMPLATE, fit_response, parse_answer, read_template, render
 from rtt_lib.worlds import family, micro
-from rtt_lib.worlds.micro.discriminators import trained, variant_named
+from rtt_lib.worlds.micro.discriminators import of_kind, trained
 
 # --- D1: reshape instead of transpose ---
 
@@ -136,7 +136,7 @@ def discriminator_survival(profile: Profile, scored: Graded) -> pd.DataFrame:
     """`survival_table` of the discriminator that notebook 03 trained; empty where it reads another language."""
     if family(profile) is not micro:
         return pd.DataFrame(columns=["tokens", "count", "mean p", "p at least 0.5", "left after truncation"])
-    folder = trained(profile, variant_named(profile, "taxonomy"))
+    folder = trained(profile, of_kind("taxonomy"))
     return survival_table(DiscriminatorSource(Discriminator.load(folder), raw=True)(scored.rollouts), scored)
 
 

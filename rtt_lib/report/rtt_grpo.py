@@ -92,9 +92,7 @@ def walkthrough(spec: RunSpec) -> Walkthrough:
     base, profile, verifier = spec.home.base(spec.seed), spec.profile, spec.home.verifier()
     model, tokenizer = load_policy(base)
     question = telling_prompt(model, tokenizer, spec.home.questions(6), profile.rl, verifier)
-    task = Task(
-        spec.arm, profile.rl, profile.compute, spec.number, spec.home, model, tokenizer, [question], spec.folder
-    )
+    task = Task(spec.arm, profile.rl, profile.compute, spec.seed, spec.home, model, tokenizer, [question], spec.folder)
     return Walkthrough(question, base, relevance_source(task), profile.rl, verifier)
 
 

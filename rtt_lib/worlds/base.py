@@ -33,6 +33,15 @@ from rtt_lib.verify.batch import Verifier
 Require = Callable[[bool, str, str], None]
 
 
+def discriminator_number(seed: str) -> int:
+    """In the worlds that train them, each base policy has a discriminator of its own, trained with this seed.
+
+    Discriminators that are equally good on held-out examples lead to very different policies (docs/log.md), so
+    intervals over runs must hold how they differ too.
+    """
+    return ord(seed[0]) - ord("A")
+
+
 @dataclass(frozen=True)
 class Supervised:
     """How SFT and DPO are trained in a world.
@@ -90,8 +99,8 @@ class World(Protocol):
 
     def verifier(self) -> Verifier: ...
 
-    def discriminator(self, kind: str) -> Path:
-        """The folder of a discriminator, `taxonomy` or `greedy`."""
+    def discriminator(self, kind: str, seed: str) -> Path:
+        """The folder of the discriminator, `taxonomy` or `greedy`, that a run with this seed reads."""
 
     def counterfactual(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]

@@ -115,9 +115,10 @@ def _write_archive(path: Path, carried: Sequence[tuple[Path, str]]) -> None:
 
 def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     """(file, its name there) of code, model, discriminators, benchmarks and NLTK data."""
-    kinds = dict.fromkeys(spec.arm.discriminator for spec in plan(profile) if spec.arm.discriminator)
+    read = [(spec.arm.discriminator, spec.seed) for spec in plan(profile) if spec.arm.discriminator]
     world = open_world(profile, profile.data.source)
-    discriminators = [file for kind in kinds for file in files_below(world.discriminator(kind))]
+    folders = dict.fromkeys(world.discriminator(kind, seed) for kind, seed in read)
+    discriminators = [file for folder in folders for file in files_below(folder)]
     weights = (LIBRARY / "relevance" / "checkpoints", SHIPPED)
     code = [file for file in files_below(LIBRARY) if not any(map(file.is_relative_to, weights))]
     for file in [*code, *files_below(REPOSITORY / "params"), *discriminators]:

@@ -66,7 +66,7 @@ def _trainer(folder: str, beta: float, steps: int, prompts: int) -> RTTGRPOTrain
     tokenizer, world = micro_tokenizer(), open_world(profile, "L")
     model, arm = LlamaForCausalLM(micro_config(len(tokenizer))), replace(find_arm("RTT-CSR oracle"), beta=beta)
     questions, _ = world.prompts(0, tokenizer)
-    trainer = trainer_of(Task(arm, rl, profile.compute, 0, world, model, tokenizer, questions, Path(folder)))
+    trainer = trainer_of(Task(arm, rl, profile.compute, "A0", world, model, tokenizer, questions, Path(folder)))
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1
     trainer.batches = iter(trainer.get_train_dataloader())

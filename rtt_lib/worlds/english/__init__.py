@@ -52,11 +52,14 @@ def given_files(profile: Profile) -> list[Path]:
 
 def kept_folders(profile: Profile) -> set[Path]:
     """Of the store: base policies and discriminators."""
+    from rtt_lib.worlds.base import discriminator_number
     from rtt_lib.worlds.english import discriminators, policy
 
     bases = {seed[0] for experiment in profile.experiments.values() for seed in experiment.seeds}
-    found = {policy.folder_of(base, profile.policy.pretrain_steps) for base in bases | {discriminators.BACKBONE_BASE}}
-    return found | {discriminators.folder_of(profile, kind) for kind in discriminators.KINDS}
+    bases |= {discriminators.BACKBONE_BASE}
+    found = {policy.folder_of(base, profile.policy.pretrain_steps) for base in bases}
+    kinds = [(kind, discriminator_number(base)) for kind in discriminators.KINDS for base in bases]
+    return found | {discriminators.folder_of(profile, *kind) for kind in kinds}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

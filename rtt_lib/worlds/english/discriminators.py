@@ -37,15 +37,16 @@ KINDS = (*ANNOTATORS, "packed")  # the labels of one that reads one criterion at
 TEMPLATE = "{criterion}\n{response}"
 SAMPLED = "sampled"  # how a response was made: by the base policy
 CORPUS_SEED = 3_000_000  # of the composer: no profile's data.seed
-SEED = 0
+SEED = 0  # of what discriminators are tested on
 
 
-def fingerprint(profile: Profile, kind: str) -> str:
+def fingerprint(profile: Profile, kind: str, seed: int = 0) -> str:
     """Changes with everything that decides the weights: labels, settings, base policy, sampling, code, versions."""
     settings, rl = asdict(profile.discriminator), profile.rl
     return short(
         {
             "kind": kind,
+            "seed": seed,
             "settings": {name: value for name, value in settings.items() if name not in ("seeds", "checkpoint")},
             "base": base_fingerprint(BACKBONE_BASE, profile.policy.pretrain_steps),
             "sampling": [rl.temperature, rl.top_p, rl.top_k, rl.max_response_tokens, profile.compute.sampler],
@@ -55,39 +56,41 @@ def fingerprint(profile: Profile, kind: str) -> str:
     )
 
 
-def folder_of(profile: Profile, kind: str) -> Path:
-    return store.folder_of("discriminators", fingerprint(profile, kind))
+def folder_of(profile: Profile, kind: str, seed: int = 0) -> Path:
+    return store.folder_of("discriminators", fingerprint(profile, kind, seed))
 
 
-def trained(profile: Profile, kind: str) -> Path:
+def trained(profile: Profile, kind: str, seed: int = 0) -> Path:
     """The folder of a discriminator, one of KINDS: trained now unless it is there already."""
     base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
 
     def work(folder: Path) -> None:
         quiet()
         with one_thread(), contextlib.redirect_stdout(None):  # the trainer prints its log
-            examples = examples_for(profile, ANNOTATORS.get(kind, taxonomy), base, folder)
-            torch.manual_seed(SEED)
+            examples = examples_for(profile, ANNOTATORS.get(kind, taxonomy), base, folder, seed)
+            torch.manual_seed(seed)
             form = PackedDiscriminator if kind == "packed" else Discriminator
             train = train_packed if kind == "packed" else train_discriminator
             model = load_backbone_for_tokens(base, outputs=form.OUTPUTS)
             parts = Backbone(model, load_tokenizer(base), TEMPLATE)
             options = {"disable_tqdm": True}
-            train(examples, parts, folder, profile.discriminator, SEED, balanced=True, options=options)
+            train(examples, parts, folder, profile.discriminator, seed, balanced=True, options=options)
 
-    return store.make(folder_of(profile, kind), work, {"name": f"english, {kind}", "profile": profile.name})
+    about = {"name": f"english, {kind}, seed {seed}", "profile": profile.name}
+    return store.make(folder_of(profile, kind, seed), work, about)
 
 
-def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path) -> list[LabelledExample]:
+def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path, seed: int) -> list[LabelledExample]:
     """Half of them constructed, half sampled from the policy in `base`, as even as can be over families."""
     each = profile.discriminator.samples // 2
     prompts = training_prompts(each, CORPUS_SEED + 1)
-    sources = constructed(max(20, each // 4), annotator), sampled(profile, prompts, annotator, base, folder)
-    return [example for source in sources for example in mixed(source, each, SEED, TRAIN_SHARES)]
+    given = constructed(max(20, each // 4), annotator, seed)
+    sources = given, sampled(profile, prompts, annotator, base, folder, seed)
+    return [example for source in sources for example in mixed(source, each, seed, TRAIN_SHARES)]
 
 
-def constructed(prompts: int, annotator: Annotator) -> list[LabelledExample]:
-    return build_examples(training_prompts(prompts, CORPUS_SEED), SEED, annotator, by_rule)
+def constructed(prompts: int, annotator: Annotator, seed: int) -> list[LabelledExample]:
+    return build_examples(training_prompts(prompts, CORPUS_SEED), seed, annotator, by_rule)
 
 
 def by_rule(prompt: RubricPrompt, seed: int) -> Iterator[tuple[str, str]]:
@@ -101,10 +104,10 @@ def by_rule(prompt: RubricPrompt, seed: int) -> Iterator[tuple[str, str]]:
 
 
 def sampled(
-    profile: Profile, prompts: Sequence[RubricPrompt], annotator: Annotator, base: Path, folder: Path
+    profile: Profile, prompts: Sequence[RubricPrompt], annotator: Annotator, base: Path, folder: Path, seed: int
 ) -> list[LabelledExample]:
     """The responses to these prompts by the policy in `base`; files go into `folder`."""
-    responses = one_each(prompts, base, profile, SEED, folder)
+    responses = one_each(prompts, base, profile, seed, folder)
     return [
         example
         for prompt, response in zip(prompts, responses, strict=True)
@@ -123,4 +126,4 @@ def written_examples(profile: Profile, prompts: int) -> list[LabelledExample]:
     """Responses of base policy A to prompts on held-out tasks."""
     base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
     folder = store.root() / "rollouts" / fingerprint(profile, "taxonomy")
-    return sampled(profile, held_out_prompts(prompts, CORPUS_SEED + 1), taxonomy, base, folder)
+    return sampled(profile, held_out_prompts(prompts, CORPUS_SEED + 1), taxonomy, base, folder, SEED)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rtt_lib.models import load_causal_lm, load_tokenizer, precision
 from rtt_lib.schema import RubricPrompt
-from rtt_lib.worlds.base import Supervised
+from rtt_lib.worlds.base import Supervised, discriminator_number
 from rtt_lib.worlds.english import discriminators
 from rtt_lib.worlds.english.corpus import demonstration, training_prompts
 from rtt_lib.worlds.english.evaluation import evaluate, questions
@@ -40,7 +40,7 @@ class EnglishWorld(TextWorld):
             "share_prompts": profile.compute.share_prompts,
         }
         if discriminator:
-            found["discriminator"] = discriminators.fingerprint(profile, discriminator)
+            found["discriminator"] = discriminators.fingerprint(profile, discriminator, discriminator_number(seed))
         return found
 
     def lacking(self, record: Mapping[str, Any]) -> bool:
@@ -60,8 +60,8 @@ class EnglishWorld(TextWorld):
         data = self.profile.data
         return in_training_order(training_prompts(data.train_prompts, data.seed), self.profile, number, tokenizer)
 
-    def discriminator(self, kind: str) -> Path:
-        return discriminators.trained(self.profile, kind)
+    def discriminator(self, kind: str, seed: str) -> Path:
+        return discriminators.trained(self.profile, kind, discriminator_number(seed))
 
     def demonstrations(
         self, prompts: Sequence[RubricPrompt], number: int, tokenizer: PreTrainedTokenizerBase

@@ -46,7 +46,7 @@ class JudgedWorld(MicroWorld):
     def self_judge(self) -> OneToken:
         return OneToken()
 
-    def discriminator(self, kind: str) -> Path:
+    def discriminator(self, kind: str, seed: str) -> Path:
         raise RTTError("the judged worlds train no discriminator: leave arms that read one to the micro world")
 
     def demonstrations(

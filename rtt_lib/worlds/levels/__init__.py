@@ -52,13 +52,14 @@ def given_files(profile: Profile) -> list[Path]:
 
 
 def kept_folders(profile: Profile) -> set[Path]:
-    """Of the store: base policies, and the discriminator that token credit reads."""
+    """Of the store: base policies, and the discriminators that token credit reads."""
+    from rtt_lib.worlds.base import discriminator_number
     from rtt_lib.worlds.levels import discriminators, policy
 
     bases = {seed[0] for experiment in profile.experiments.values() for seed in experiment.seeds}
     bases |= {discriminators.BACKBONE_BASE}
     folders = {policy.folder_of(base, profile.policy.pretrain_steps) for base in bases}
-    return {*folders, discriminators.folder_of(profile)}
+    return folders | {discriminators.folder_of(profile, discriminator_number(base)) for base in bases}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

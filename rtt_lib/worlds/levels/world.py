@@ -14,7 +14,7 @@ from rtt_lib.models import load_causal_lm, load_tokenizer
 from rtt_lib.profile import Profile
 from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import Criterion, RubricPrompt
-from rtt_lib.worlds.base import Supervised
+from rtt_lib.worlds.base import Supervised, discriminator_number
 from rtt_lib.worlds.levels import discriminators, feedback
 from rtt_lib.worlds.levels.evaluation import evaluate
 from rtt_lib.worlds.levels.ladders import ASK, LANGUAGE, as_prompt, find_rules, make_ladders, prompts_at
@@ -42,7 +42,7 @@ class LevelsWorld(MicroWorld):
         found = {"base": base_fingerprint(seed[0], self.profile.policy.pretrain_steps), "sampler": compute.sampler}
         found["share_prompts"] = compute.share_prompts
         if discriminator:
-            found["discriminator"] = discriminators.fingerprint(self.profile)
+            found["discriminator"] = discriminators.fingerprint(self.profile, discriminator_number(seed))
         return found
 
     def evaluation_inputs(self) -> dict[str, Any]:
@@ -82,8 +82,8 @@ class LevelsWorld(MicroWorld):
             return None
         return as_prompt("", part, self.name, rng).prompt, construct(part, LANGUAGE, Language(), rng)
 
-    def discriminator(self, kind: str) -> Path:
-        return discriminators.trained(self.profile, kind)
+    def discriminator(self, kind: str, seed: str) -> Path:
+        return discriminators.trained(self.profile, kind, discriminator_number(seed))
 
     def counterfactual(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]

@@ -1,7 +1,7 @@
-"""The micro world's discriminators: the three that the arms use, and the others that show what each choice does.
+"""The micro world's discriminators: the three kinds that the arms use, and others that show what each choice does.
 
-    taxonomy, greedy, packed   seed 0, what RL reads
-    taxonomy-seed1, ...        the further seeds of the profile
+    taxonomy, greedy, packed      seed 0, what runs from base policy A read
+    taxonomy-seed1, ...           seed 1, what runs from base policy B read, and so on
     held-out, balanced, bidirectional
 
 Each is a function of code and profile alone and is kept in the store.
@@ -40,6 +40,7 @@ WORLDS = ("M", "U")  # together they have every family, and short and long respo
 BACKBONE_WORLD, BACKBONE_BASE = "L", "A"  # this base policy is there anyway: every profile trains from it
 HELD_OUT = ("include", "exactly")  # one local family and one global one
 ANNOTATORS = {"taxonomy": taxonomy, "greedy": greedy}
+KINDS = ("taxonomy", "greedy", "packed")  # that arms read
 # Here the length depends on the family, so a batch of one length holds few families. From some base policies the
 # training then never learns to mark include and exclude.
 OPTIONS = {"disable_tqdm": True, "train_sampling_strategy": "random"}
@@ -65,22 +66,27 @@ class Variant:
     packed: bool = False
 
 
+def of_kind(kind: str, seed: int = 0) -> Variant:
+    """The kinds that arms read, with any seed."""
+    name = f"{kind}-seed{seed}" if seed else kind
+    match kind:
+        case "greedy":
+            return Variant(name, "greedy labels, the paper's baseline", annotator="greedy", seed=seed)
+        case "packed":
+            return Variant(name, "one pass for all criteria of a response", packed=True, seed=seed)
+    return Variant(name, f"taxonomy labels, seed {seed}" if seed else "taxonomy labels, as the paper", seed=seed)
+
+
 def variants(profile: Profile) -> list[Variant]:
     """Everything notebook 03 trains, what RL needs first."""
     more = [seed for seed in profile.discriminator.seeds if seed != 0]
     return [
-        Variant("taxonomy", "taxonomy labels, as the paper"),
-        Variant("greedy", "greedy labels, the paper's baseline", annotator="greedy"),
-        Variant("packed", "one pass for all criteria of a response", packed=True),
-        *(Variant(f"taxonomy-seed{seed}", f"taxonomy labels, seed {seed}", seed=seed) for seed in more),
+        *(of_kind(kind) for kind in KINDS),
+        *(of_kind("taxonomy", seed) for seed in more),
         Variant("held-out", f"never trained on {' and '.join(HELD_OUT)}", held_out=HELD_OUT),
         Variant("balanced", "both classes weigh the same in the loss", balanced=True),
         Variant("bidirectional", "sees the whole response: the control for END", bidirectional=True),
     ]
-
-
-def variant_named(profile: Profile, name: str) -> Variant:
-    return next(variant for variant in variants(profile) if variant.name == name)
 
 
 def fingerprint(profile: Profile, variant: Variant) -> str:
@@ -103,13 +109,16 @@ def folder_of(profile: Profile, variant: Variant) -> Path:
 
 
 def trained(profile: Profile, variant: Variant) -> Path:
-    """The folder of a variant: trained now unless it is there already; an interrupted training is resumed."""
+    """The folder of a variant: trained now unless it is there already; an interrupted training is resumed.
+
+    Its weights are kept in half precision, so that the package can bring those of the published runs.
+    """
 
     def work(folder: Path) -> None:
         quiet()  # the timings of progress bars would make every executed notebook different
         with contextlib.redirect_stdout(None):  # the trainer prints its log
             train = train_packed if variant.packed else train_discriminator
-            train(
+            found = train(
                 examples_for(profile, variant),
                 backbone(base, variant),
                 folder,
@@ -118,6 +127,7 @@ def trained(profile: Profile, variant: Variant) -> Path:
                 balanced=variant.balanced,
                 options=OPTIONS,
             )
+        found.model.half().save_pretrained(folder)  # as base policies are kept
         write_json(folder / TRAINING_LOG, _without_times(read_json(folder / TRAINING_LOG)))
 
     base = base_policy(BACKBONE_WORLD, BACKBONE_BASE, profile.policy.pretrain_steps)

@@ -1,8 +1,8 @@
 """The micro models that the package brings, and why one of them is not used here.
 
-The base policies that the runs of the profile `micro` start from, a quarter of a megabyte each, and the discriminators
-that they read. `rtt spot-check`, `rtt score` and notebooks that a person opens need no others.
-`python -m rtt_lib.run.ship_micro` makes them.
+The base policies that the runs of the profile `micro` start from, and the discriminators that they read (with greedy
+labels the first only): a quarter of a megabyte each. `rtt spot-check`, `rtt score` and notebooks that a person opens
+need no others. `python -m rtt_lib.run.ship_micro` makes them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from rtt_lib import store
 from rtt_lib.files import read_json, write_json
 from rtt_lib.fingerprint import versions
 from rtt_lib.profile import Profile
+from rtt_lib.worlds.base import discriminator_number
 from rtt_lib.worlds.micro import discriminators
+from rtt_lib.worlds.micro.discriminators import of_kind
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
 
 LETTERS = "ABCDEFGH"  # of the base policies, in each world
 BASES = tuple(world + letter for world in "LMSU" for letter in LETTERS)  # LA: world L, base policy A
-KINDS = ("taxonomy", "greedy")  # the discriminators that arms read
+DISCRIMINATORS = (*(of_kind("taxonomy", discriminator_number(letter)) for letter in LETTERS), of_kind("greedy"))
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Model:
 def models(profile: Profile) -> list[Model]:
     """Everything that a package with this code and these versions should bring."""
     steps = profile.policy.pretrain_steps
-    variants = [discriminators.variant_named(profile, kind) for kind in KINDS]
-    return [_base(*place, steps) for place in BASES] + [_discriminator(profile, variant) for variant in variants]
+    bases = [_base(*place, steps) for place in BASES]
+    return bases + [_discriminator(profile, variant) for variant in DISCRIMINATORS]
 
 
 def _base(world: str, base: str, steps: int) -> Model:

@@ -14,7 +14,7 @@ from rtt_lib.profile import Profile
 from rtt_lib.relevance.sources import Counterfactual
 from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify.batch import Verifier
-from rtt_lib.worlds.base import Supervised
+from rtt_lib.worlds.base import Supervised, discriminator_number
 from rtt_lib.worlds.micro import discriminators
 from rtt_lib.worlds.micro.evaluation import evaluate, respond
 from rtt_lib.worlds.micro.language import Language, construct, find_world, sample_prompts
@@ -50,7 +50,7 @@ class MicroWorld:
         found = {"base": base_fingerprint(self.name, seed[0], steps), "sampler": compute.sampler}
         found["share_prompts"] = compute.share_prompts
         if discriminator:
-            variant = discriminators.variant_named(self.profile, discriminator)
+            variant = discriminators.of_kind(discriminator, discriminator_number(seed))
             found["discriminator"] = discriminators.fingerprint(self.profile, variant)
         return found
 
@@ -81,8 +81,8 @@ class MicroWorld:
     def verifier(self) -> Verifier:
         return Verifier()
 
-    def discriminator(self, kind: str) -> Path:
-        return discriminators.trained(self.profile, discriminators.variant_named(self.profile, kind))
+    def discriminator(self, kind: str, seed: str) -> Path:
+        return discriminators.trained(self.profile, discriminators.of_kind(kind, discriminator_number(seed)))
 
     def counterfactual(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[RubricPrompt]

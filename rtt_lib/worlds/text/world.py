@@ -88,7 +88,7 @@ class TextWorld:
             "share_prompts": profile.compute.share_prompts,
         }
         if discriminator:
-            folder = self.discriminator(discriminator)
+            folder = self.discriminator(discriminator, seed)
             found["discriminator"] = [file_digest(path) for path in weight_files(folder)]
         return found
 
@@ -121,7 +121,8 @@ class TextWorld:
     def verifier(self) -> Verifier:
         return make_verifier(self.profile)
 
-    def discriminator(self, kind: str) -> Path:
+    def discriminator(self, kind: str, seed: str) -> Path:
+        """The same for all seeds: a person has trained it."""
         folder = discriminator_folder(self.profile, kind)
         if not weight_files(folder):
             raise RTTError(f"no discriminator in {folder}: {how_to_get_one(self.profile, kind)}")
