@@ -69,7 +69,7 @@ def test_settings_seed_and_base_decide_whether_it_is_trained_again(profile, empt
 
 def test_what_is_trained_and_where(profile):
     five = dataclasses.replace(profile.discriminator, seeds=(0, 1, 2))
-    names = [v.name for v in micro_training.variants(dataclasses.replace(profile, discriminator=five))]
+    names = [v.name for v in micro_training.examined(dataclasses.replace(profile, discriminator=five))]
     assert names[:5] == ["taxonomy", "greedy", "packed", "taxonomy-seed1", "taxonomy-seed2"]
     assert len(set(names)) == len(names)
 

@@ -81,7 +81,7 @@ def study_of(profile: Profile) -> Study:
 
 
 def _micro(profile: Profile) -> Study:
-    variants = micro.variants(profile)
+    variants = micro.examined(profile)
 
     def written() -> dict[str, Examples]:
         steps, longest = profile.policy.pretrain_steps, profile.rl.max_response_tokens

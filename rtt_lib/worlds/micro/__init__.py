@@ -55,7 +55,6 @@ def given_files(profile: Profile) -> list[Path]:
 def kept_folders(profile: Profile) -> set[Path]:
     """Of the store: base policies and discriminators."""
     from rtt_lib import store
-    from rtt_lib.worlds.base import discriminator_number
     from rtt_lib.worlds.micro import discriminators
     from rtt_lib.worlds.micro.policy import base_fingerprint
 
@@ -67,10 +66,7 @@ def kept_folders(profile: Profile) -> set[Path]:
     }
     steps = profile.policy.pretrain_steps
     found = {store.folder_of("bases", base_fingerprint(*base, steps)) for base in bases}
-    numbers = {discriminator_number(letter) for _, letter in bases}
-    variants = [discriminators.of_kind(kind, number) for kind in discriminators.KINDS for number in numbers]
-    variants += discriminators.variants(profile)
-    return found | {discriminators.folder_of(profile, variant) for variant in variants}
+    return found | {discriminators.folder_of(profile, variant) for variant in discriminators.variants(profile)}
 
 
 def names(profile: Profile, experiment: Experiment) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from rtt_lib.relevance.discriminator import (
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.packed import PackedDiscriminator, train_packed
 from rtt_lib.relevance.shipped import quiet
+from rtt_lib.worlds.base import discriminator_number
 from rtt_lib.worlds.micro.corpus import micro_examples
 from rtt_lib.worlds.micro.language import find_world
 from rtt_lib.worlds.micro.policy import base_fingerprint, base_policy
@@ -78,6 +79,14 @@ def of_kind(kind: str, seed: int = 0) -> Variant:
 
 
 def variants(profile: Profile) -> list[Variant]:
+    """Everything that a profile asks for: what notebook 03 trains, and what each run reads."""
+    seeds = {seed for experiment in profile.experiments.values() for seed in experiment.seeds}
+    numbers = sorted({discriminator_number(seed) for seed in seeds})
+    read = [of_kind(kind, number) for kind in KINDS for number in numbers]
+    return list({variant.name: variant for variant in [*examined(profile), *read]}.values())
+
+
+def examined(profile: Profile) -> list[Variant]:
     """Everything notebook 03 trains, what RL needs first."""
     more = [seed for seed in profile.discriminator.seeds if seed != 0]
     return [
