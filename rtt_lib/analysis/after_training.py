@@ -1,0 +1,91 @@
+"""How well the discriminators mark what trained policies write: each on the responses of runs from its base policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rtt_lib.analysis.comparison import ENOUGH_RUNS
+from rtt_lib.analysis.rollouts import Graded, rollout_examples, sample
+from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.relevance import validate
+from rtt_lib.relevance.discriminator import Discriminator
+from rtt_lib.relevance.packed import load_discriminator
+from rtt_lib.stats import bootstrap
+from rtt_lib.studies.spec import RunSpec
+from rtt_lib.worlds.micro.language import WORLDS, find_world, sample_prompts
+
+ARMS = ("base", "RL-AON", "RTT-AON")
+KIND, NAME = "taxonomy", "09_after_training"
+COLUMNS = ["world", "arm", "family", "runs", "tokens", "F1", "low", "high", "precision", "recall"]
+
+
+def of(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
+    """`summary` of the runs whose policies are on this machine; without any, the table that was made where they are."""
+    runs, earlier = here(specs), results / "tables" / f"{NAME}.csv"
+    return pd.read_csv(earlier) if not runs and earlier.is_file() else summary(marked(runs))
+
+
+def here(specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """The runs of `ARMS` whose policy is on this machine (records hold none), with the base policies they are from."""
+    wanted = [spec for spec in specs if spec.world in WORLDS and spec.arm.name in ARMS]
+    trained = [spec for spec in wanted if spec.trained and Path(spec.policy, "config.json").is_file()]
+    places = {(spec.world, spec.seed) for spec in trained}
+    return [spec for spec in wanted if not spec.trained and (spec.world, spec.seed) in places] + trained
+
+
+def marked(specs: Sequence[RunSpec], prompts: int = 64) -> pd.DataFrame:
+    """A row per run and family: world, arm, seed, family, tokens (a response), F1, precision, recall."""
+    rows = [row for spec in specs for row in _rows(spec, prompts)]
+    return pd.DataFrame(rows, columns=["world", "arm", "seed", "family", "tokens", "F1", "precision", "recall"])
+
+
+def _rows(spec: RunSpec, prompts: int) -> list[dict]:
+    questions = sample_prompts(find_world(spec.world), prompts, "after training")
+    longest = spec.profile.rl.max_response_tokens
+    graded = sample(load_causal_lm(spec.policy), load_tokenizer(spec.policy), questions, 1, longest)
+    return [
+        {"world": spec.world, "arm": spec.arm.name, "seed": spec.seed} | row
+        for row in by_family(graded, load_discriminator(spec.home.discriminator(KIND, spec.seed)))
+    ]
+
+
+def by_family(graded: Graded, discriminator: Discriminator) -> list[dict]:
+    found = validate.table(validate.score_examples(discriminator, rollout_examples(graded)), validate.family)
+    tokens = graded.mask.sum(1).double().mean().item()
+    return [
+        {"family": row["group"], "tokens": tokens, "F1": row["f1"]}
+        | {name: row[name] for name in ("precision", "recall")}
+        for row in found
+    ]
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over runs, and of F1 the interval where there are enough runs."""
+    rows = []
+    for (world, arm, family), own in table.groupby(["world", "arm", "family"], sort=False):
+        known = own.dropna(subset=["F1"])
+        enough = len(known) >= ENOUGH_RUNS
+        low, high = bootstrap(known["F1"].tolist(), known["seed"].str[0].tolist()) if enough else (np.nan, np.nan)
+        means = known[["tokens", "F1", "precision", "recall"]].mean()
+        rows.append(
+            {"world": world, "arm": arm, "family": family, "runs": len(known), "low": low, "high": high, **means}
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def finding(table: pd.DataFrame) -> str:
+    """One sentence on the family that is marked worst after RTT; `table`: of `summary`."""
+    trained = table[(table["arm"] == "RTT-AON") & (table["runs"] > 0)]
+    if trained.empty:
+        return "No trained policy of RTT-AON is on this machine, so nothing is said here."
+    worst = trained.loc[trained["F1"].idxmin()]
+    before = table[(table["arm"] == "base") & (table["world"] == worst["world"]) & (table["family"] == worst["family"])]
+    was = f", from {before['F1'].iloc[0]:.2f} on its base policies'" if len(before) else ""
+    return (
+        f"Marked worst is *{worst['family']}* in world {worst['world']}: on the responses of RTT-AON's policies the F1 "
+        f"is {worst['F1']:.2f}{was}."
+    )
