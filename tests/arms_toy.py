@@ -44,7 +44,8 @@ def task_of(profile, place: str, arm: str, folder: Path) -> Task:
         prompts = compose(default_tasks(), 4, 0)
     else:
         prompts, _ = spec.home.prompts(spec.number, tokenizer)
-    return Task(spec.arm, spec.profile.rl, profile.compute, spec.seed, spec.home, model, tokenizer, prompts, folder)
+    rl, seed = spec.profile.rl, spec.discriminator_seed
+    return Task(spec.arm, rl, profile.compute, seed, spec.home, model, tokenizer, prompts, folder)
 
 
 def start_micro(arm: str, folder: Path, rl=RL) -> Task:

@@ -171,6 +171,14 @@ def test_settings_behind_a_name_reach_the_trainer(made, tmp_path):
     assert row(made) == METHOD | {"beta": 0.25, "reward": "aon"}
 
 
+def test_an_arm_can_read_the_discriminator_of_another_base_policy(made, tmp_path):
+    task = task_of(load_profile("ci"), "L", "RTT-AON discriminator C beta 0.25", tmp_path)
+    assert (task.seed, task.number, task.arm.reads) == ("C3", 3, "C"), "the number is the run's own"
+    assert replace(find_arm("RTT-AON discriminator C"), name="", about="", reads="") == replace(
+        ARMS["RTT-AON"], name="", about=""
+    )
+
+
 def test_settings_change_only_what_they_name():
     plain, tuned = find_arm("RL-CSR"), find_arm("RL-CSR lr 1e-05 minibatches 1")
     assert tuned.over(RL) == replace(RL, learning_rate=1e-5, minibatches=1) and plain.over(RL) is RL
@@ -187,6 +195,10 @@ def test_settings_change_only_what_they_name():
         ("RTT-AON beta 0.50", "beta must be above zero and written 0.5"),
         ("RTT-AON steps 3 lr 0.1", "unknown arm"),
         ("RTT-AON minibatches 0", "unknown arm"),
+        ("RTT-AON discriminator b", "unknown arm"),
+        ("RTT-AON lr 0.1 discriminator B", "unknown arm"),
+        ("RL-AON discriminator B", "'RL-AON' reads no discriminator"),
+        ("RTT-CSR oracle discriminator B", "'RTT-CSR oracle' reads no discriminator"),
         ("RL-AON beta 0.5", "'RL-AON' takes no beta"),
         ("GDPO-CSR beta 0.5", "'GDPO-CSR' takes no beta"),
         ("RTT-AON beta 0.75 beta 0.5", "'RTT-AON beta 0.75' takes no beta"),

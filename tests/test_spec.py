@@ -43,6 +43,17 @@ def test_settings_of_an_arm_are_those_of_its_run_and_of_no_other():
     assert len({of(name).home.training_inputs("A0", "taxonomy")["discriminator"] for name in names}) == 1
 
 
+def test_the_discriminator_of_another_base_policy_is_another_run():
+    """RTT-AON from base policy A with the discriminator of B is neither A's run nor B's; with A's it is A's in new
+    words, though not by name."""
+    others = of("RTT-AON discriminator B")
+    assert (of("RTT-AON").discriminator_seed, others.discriminator_seed, others.seed) == ("A0", "B0", "A0")
+    inputs = [spec._inputs() for spec in (of("RTT-AON"), others, replace(of("RTT-AON"), seed="B0"))]
+    assert inputs[0]["base"] == inputs[1]["base"] != inputs[2]["base"]
+    assert inputs[0]["discriminator"] != inputs[1]["discriminator"] == inputs[2]["discriminator"]
+    assert of("RTT-AON discriminator A")._inputs() == inputs[0]
+
+
 def test_an_evaluation_of_other_size_is_the_same_training():
     more = replace(SPEC, profile=replace(PROFILE, evaluation=replace(PROFILE.evaluation, prompts=17)))
     assert more.training_fingerprint == SPEC.training_fingerprint and more.fingerprint != SPEC.fingerprint

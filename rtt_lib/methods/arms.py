@@ -35,6 +35,7 @@ class Arm:
                    scales to unit variance (notebook 11 compares the two). `truncated` keeps p > 0.998, as the released
                    code does. `oracle`: exact labels; `noisy`: those with one in five flipped; the others are controls
     sequence_mean: per-response mean, then batch mean, as the released code; else Eq. 6's token mean per group
+    reads:         the letter of another base policy, whose discriminator the arm reads; else its own policy's
     settings:      fields of the profile's `rl` that the arm sets otherwise, as pairs of name and value
     """
 
@@ -48,6 +49,7 @@ class Arm:
     credit_eos: bool = True
     beta_schedule: Literal["constant", "linear"] = "constant"
     sequence_mean: bool = False
+    reads: str = ""
     settings: tuple[tuple[str, float], ...] = ()
 
     def over(self, rl: RL) -> RL:
@@ -305,10 +307,11 @@ def _self_rewarding() -> list[Arm]:
 
 
 ARMS = {arm.name: arm for arm in _arms()}
-# A name may go on with settings, in this order: `RTT-AON beta 0.25 lr 0.001 minibatches 4 steps 240`.
+# A name may go on with settings, in this order: `RTT-AON discriminator B beta 0.25 lr 0.001 minibatches 4 steps 240`.
 _NUMBER, _COUNT = r"\d+(?:\.\d+)?(?:e-\d+)?", r"[1-9]\d*"
 _NAME = re.compile(
-    rf"(?P<arm>.+?)(?: beta (?P<beta>{_NUMBER}))?(?: lr (?P<learning_rate>{_NUMBER}))?"
+    rf"(?P<arm>.+?)(?: discriminator (?P<reads>[A-Z]))?"
+    rf"(?: beta (?P<beta>{_NUMBER}))?(?: lr (?P<learning_rate>{_NUMBER}))?"
     rf"(?: minibatches (?P<minibatches>{_COUNT}))?(?: steps (?P<steps>{_COUNT}))?"
 )
 
@@ -320,13 +323,24 @@ def find_arm(name: str) -> Arm:
     found = _NAME.fullmatch(name)
     if found is None or found["arm"] not in ARMS:
         raise RTTError(f"unknown arm '{name}'{nearest(name, ARMS) or '; there are: ' + ', '.join(ARMS)}")
-    texts = {field: text for field, text in found.groupdict().items() if text and field != "arm"}
-    return _with_settings(ARMS[found["arm"]], name, texts)
+    texts = {field: text for field, text in found.groupdict().items() if text and field not in ("arm", "reads")}
+    return _with_settings(_reading(ARMS[found["arm"]], name, found["reads"]), name, texts)
+
+
+def _reading(arm: Arm, name: str, letter: str | None) -> Arm:
+    if letter is None:
+        return arm
+    if arm.discriminator is None:
+        raise RTTError(f"arm '{name}': '{arm.name}' reads no discriminator")
+    about = f"{arm.about}, with the discriminator of base policy {letter}"
+    return replace(arm, name=name, about=about, reads=letter)
 
 
 def _with_settings(arm: Arm, name: str, texts: dict[str, str]) -> Arm:
     """Every number in its shortest form, so that a run has one name."""
     values = {field: int(text) if field in ("minibatches", "steps") else float(text) for field, text in texts.items()}
+    if not values:
+        return arm
     for field, value in values.items():
         if value <= 0 or f"{value:g}" != texts[field]:
             raise RTTError(f"arm '{name}': {field} must be above zero and written {value:g}")

@@ -23,7 +23,7 @@ Message = str | list[dict[str, str]]
 class Task:
     """A policy, what it learns from, and where the attempt is kept.
 
-    seed:    of the run: A0 is base policy A with seed 0
+    seed:    its letter names the base policy whose discriminator is read, its number is the seed of the run
     prompts: in the order of training
     attempt: the folder of checkpoints; a run that was killed goes on from the last one
     """

@@ -150,7 +150,7 @@ def task_of(spec: RunSpec) -> tuple[Task, int]:
         spec.arm,
         spec.profile.rl,
         spec.profile.compute,
-        spec.seed,
+        spec.discriminator_seed,
         spec.home,
         model,
         tokenizer,

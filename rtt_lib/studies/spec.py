@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rtt_lib import store
 from rtt_lib.fingerprint import code_digest, short
@@ -35,6 +36,11 @@ class RunSpec:
         return int(self.seed[1:])
 
     @property
+    def discriminator_seed(self) -> str:
+        """The seed of the runs that read the same discriminator: its own, unless the arm names another's."""
+        return f"{self.arm.reads or self.seed[0]}{self.number}"
+
+    @property
     def place(self) -> Path:
         """How a person names the run."""
         return Path(self.world) / self.arm.name / self.seed
@@ -53,18 +59,25 @@ class RunSpec:
         """A fingerprint of the trained policy, so that another evaluation does not train it again."""
         code = [*self.home.code, *([METHODS[self.arm.trainer]] if self.trained else [])]
         arm = asdict(replace(self.arm, about=""))  # the words about it decide nothing
-        del arm["settings"]  # they are in `rl`
+        del arm["settings"], arm["reads"]  # these are in `rl` and in the inputs
         return short(
             {
                 "arm": arm,
                 "world": self.world,
                 "seed": self.seed,
                 "rl": asdict(self.profile.rl),
-                "inputs": self.home.training_inputs(self.seed, self.arm.discriminator),
+                "inputs": self._inputs(),
                 "demonstrations": self.home.demonstration_inputs() if self.arm.supervised else None,
                 "code": code_digest(*code),
             }
         )
+
+    def _inputs(self) -> dict[str, Any]:
+        found = self.home.training_inputs(self.seed, self.arm.discriminator)
+        if self.arm.reads:
+            others = self.home.training_inputs(self.discriminator_seed, self.arm.discriminator)
+            found["discriminator"] = others["discriminator"]
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
