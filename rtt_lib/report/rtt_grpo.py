@@ -92,7 +92,8 @@ def walkthrough(spec: RunSpec) -> Walkthrough:
     base, profile, verifier = spec.home.base(spec.seed), spec.profile, spec.home.verifier()
     model, tokenizer = load_policy(base)
     question = telling_prompt(model, tokenizer, spec.home.questions(6), profile.rl, verifier)
-    task = Task(spec.arm, profile.rl, profile.compute, spec.seed, spec.home, model, tokenizer, [question], spec.folder)
+    seed = spec.discriminator_seed
+    task = Task(spec.arm, profile.rl, profile.compute, seed, spec.home, model, tokenizer, [question], spec.folder)
     return Walkthrough(question, base, relevance_source(task), profile.rl, verifier)
 
 

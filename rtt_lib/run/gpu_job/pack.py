@@ -115,7 +115,7 @@ def _write_archive(path: Path, carried: Sequence[tuple[Path, str]]) -> None:
 
 def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     """(file, its name there) of code, model, discriminators, benchmarks and NLTK data."""
-    read = [(spec.arm.discriminator, spec.seed) for spec in plan(profile) if spec.arm.discriminator]
+    read = [(spec.arm.discriminator, spec.discriminator_seed) for spec in plan(profile) if spec.arm.discriminator]
     world = open_world(profile, profile.data.source)
     folders = dict.fromkeys(world.discriminator(kind, seed) for kind, seed in read)
     discriminators = [file for folder in folders for file in files_below(folder)]
