@@ -38,7 +38,7 @@ from rtt_lib.studies.profiles import load_profile
 def test_d1_rows_by_hand():
     # G = 2, K = 2: flat rows (o1 c1), (o1 c2), (o2 c1), (o2 c2); response g is paid rows g and 2 + g.
     table = rows_received(2, 2)
-    assert table["is paid the mean of"].tolist() == ["o1 c1, o2 c1", "o1 c2, o2 c2"]
+    assert table["gets the mean of"].tolist() == ["o1 c1, o2 c1", "o1 c2, o2 c2"]
     assert table["its own share"].tolist() == [0.5, 0.5]
 
 
@@ -48,7 +48,7 @@ def test_d1_with_one_criterion_everybody_is_paid_their_own():
 
 def test_d1_the_table_of_rows_is_what_the_released_scheme_pays():
     """Relevance that is not uniform in one (response, criterion) row only: who gets credit for it?"""
-    received = rows_received(3, 3).set_index("response")["is paid the mean of"]
+    received = rows_received(3, 3).set_index("response")["gets the mean of"]
     for response in range(3):
         for criterion in range(3):
             relevance = torch.zeros(3, 3, 4)

@@ -35,7 +35,7 @@ def rows_received(responses: int, criteria: int) -> pd.DataFrame:
         flat = [r * responses + g for r in range(criteria)]
         names = [f"o{n // criteria + 1} c{n % criteria + 1}" for n in flat]
         own = sum(n // criteria == g for n in flat) / criteria
-        rows.append({"response": f"o{g + 1}", "is paid the mean of": ", ".join(names), "its own share": own})
+        rows.append({"response": f"o{g + 1}", "gets the mean of": ", ".join(names), "its own share": own})
     return pd.DataFrame(rows)
 
 
