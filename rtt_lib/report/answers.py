@@ -137,7 +137,7 @@ def length_bias(simulation: pd.DataFrame, shortest: pd.DataFrame) -> str:
     largest = simulation["intra"].abs().max()
     error = (shortest["inter"] - shortest["predicted"]).abs().max()
     return (
-        f"Inter pays for being short: a response that alone satisfies a criterion gets a mean advantage of "
+        f"Inter rewards short responses: one that alone satisfies a criterion gets a mean advantage of "
         f"{short['inter, simulated']:.2f} where it has 1/{1 / short['length ratio']:.0f} of the others' length, "
         f"{equal['inter, simulated']:.2f} where it is as long. Intra's mean is {largest:.2f} at every length. "
         f"Eq. 12 and 17 predict inter's on {len(shortest)} cases of the micro language to {error:.0e}."
