@@ -96,7 +96,7 @@ def test_the_committed_page_is_that_of_the_committed_entries():
 
 def test_the_committed_baselines_are_those_of_the_published_records():
     entries = {found.name: found for found in read()}
-    for found in published("micro-full"):
+    for found in published("micro"):
         assert entries[found.name] == found
     steps = load_profile("micro").rl.steps
     assert "RL-CSR" in entries and all(len(run.curve) == steps for run in entries["RL-CSR"].runs)
@@ -104,7 +104,7 @@ def test_the_committed_baselines_are_those_of_the_published_records():
 
 
 def test_the_settings_of_the_baselines_are_those_of_a_score():
-    there, here = load_profile(RESULTS / "micro-full" / "profile.yaml"), load_profile("micro")
+    there, here = load_profile(RESULTS / "micro" / "profile.yaml"), load_profile("micro")
     assert (there.rl, there.policy, there.evaluation) == (here.rl, here.policy, here.evaluation)
     taxonomy = discriminators.of_kind("taxonomy")
     assert discriminators.fingerprint(there, taxonomy) == discriminators.fingerprint(here, taxonomy)

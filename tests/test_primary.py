@@ -106,7 +106,7 @@ def git(*words: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-@pytest.mark.parametrize("profile", ["micro", "micro-full"])
+@pytest.mark.parametrize("profile", ["micro"])
 def test_results_say_by_which_rule_they_were_made(profile):
     """The commit that made the results has the same primary sets as this one, or the documents say that it had none."""
     commit = json.loads((REPOSITORY / "results" / profile / "manifest.json").read_text())["git"]["commit"]

@@ -61,7 +61,6 @@ def test_every_cell_has_published_runs_and_a_base_policy_of_the_package():
 @pytest.mark.slow
 def test_the_command_ends_in_an_answer_and_goes_on_after_an_interruption(monkeypatch, tmp_path, empty_store, capsys):
     (tmp_path / "micro").symlink_to(RESULTS / "micro")
-    (tmp_path / "micro-full").symlink_to(RESULTS / "micro-full")
     monkeypatch.setattr(spot_check, "RESULTS", tmp_path)
     monkeypatch.setattr(spot_check, "CELLS", (("L", "RL-CSR"), ("U", "RL-AON")))
     monkeypatch.setattr(spot_check, "load_profile", lambda name: PROFILE)

@@ -20,7 +20,7 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import RECORDS_ONLY, RUNS, curves_table, results_table
 from rtt_lib.tables import markdown_table
 
-PROFILES = ("micro-full", "english")
+PROFILES = ("micro", "micro-full", "english")  # of these, the ones that have results
 PAGE = REPOSITORY / "docs" / "english.md"
 BEGIN, END = "<!-- findings: made by python -m rtt_lib.report.findings -->", "<!-- findings end -->"
 

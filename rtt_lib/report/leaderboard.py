@@ -3,7 +3,7 @@
 An entry is one file of `results/leaderboard/`: a rule, and what its runs left.
 
     python -m rtt_lib.report.leaderboard                          the page from the committed entries
-    python -m rtt_lib.report.leaderboard --baselines micro-full   first the baselines again, from published records
+    python -m rtt_lib.report.leaderboard --baselines micro   first the baselines again, from published records
 """
 
 from __future__ import annotations
