@@ -55,12 +55,13 @@ def test_a_discriminator_that_marks_everything():
     assert found["start"]["precision"] == pytest.approx(2 / 8) and found["start"]["recall"] == 1
     assert found["start"]["F1"] == pytest.approx(2 * 2 / (2 * 2 + 6))
     assert found["no_commas"]["precision"] == pytest.approx(1 / 8)
+    assert found["start"]["wrong"] == pytest.approx(6 / 2) and found["at_most_words"]["wrong"] == 0
     assert found["at_most_words"]["F1"] == 1
 
 
 def row(arm: str, seed: str, f1: float, family: str = "end", world: str = "U") -> dict:
     place = {"world": world, "arm": arm, "seed": seed, "family": family}
-    return place | {"tokens": 20.0, "F1": f1, "precision": f1 / 2, "recall": 1.0}
+    return place | {"tokens": 20.0, "F1": f1, "precision": f1 / 2, "recall": 1.0, "wrong": 10 * (1 - f1)}
 
 
 def test_means_over_runs_and_the_worst_family_in_words():
@@ -72,9 +73,16 @@ def test_means_over_runs_and_the_worst_family_in_words():
     assert one["low"] == pytest.approx(0.1) == one["high"]
     assert table.set_index(["arm", "family"]).loc[("RTT-AON", "start")].isna()["low"], "one run has no interval"
     assert after_training.finding(table) == (
-        "Marked worst is *end* in world U: on the responses of RTT-AON's policies the F1 is 0.10, "
-        "from 0.70 on its base policies'."
+        "Most tokens are wrongly marked for *end* in world U: 9.0 of a response by RTT-AON's policies, "
+        "and 3.0 of one by a base policy."
     )
+
+
+def test_the_interval_of_a_share_stays_one():
+    rows = [row("base", "A0", 1.0), row("base", "B0", 1.0), row("base", "C0", 0.7)]
+    (one,) = after_training.summary(pd.DataFrame(rows))[["low", "high"]].to_dict("records")
+    assert 0 <= one["low"] < 0.9 and one["high"] == 1
+    assert after_training._wrongly_marked({"marked": 0.0, "precision": float("nan"), "tokens": 9, "examples": 3}) == 0
 
 
 def test_without_policies_the_published_table_stands(specs, empty_store, tmp_path):
@@ -83,4 +91,4 @@ def test_without_policies_the_published_table_stands(specs, empty_store, tmp_pat
     made = after_training.summary(pd.DataFrame([row("RTT-AON", "A0", 0.25)]))
     (tmp_path / "tables").mkdir()
     made.to_csv(tmp_path / "tables" / "09_after_training.csv", index=False)
-    assert "the F1 is 0.25." in after_training.finding(after_training.of(specs, tmp_path))
+    assert "7.5 of a response by RTT-AON's policies." in after_training.finding(after_training.of(specs, tmp_path))

@@ -20,7 +20,8 @@ from rtt_lib.worlds.micro.language import WORLDS, find_world, sample_prompts
 
 ARMS = ("base", "RL-AON", "RTT-AON")
 KIND, NAME = "taxonomy", "09_after_training"
-COLUMNS = ["world", "arm", "family", "runs", "tokens", "F1", "low", "high", "precision", "recall"]
+MEASURES = ["tokens", "F1", "precision", "recall", "wrong"]
+COLUMNS = ["world", "arm", "family", "runs", "tokens", "F1", "low", "high", "precision", "recall", "wrong"]
 
 
 def of(specs: Sequence[RunSpec], results: Path) -> pd.DataFrame:
@@ -38,9 +39,10 @@ def here(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def marked(specs: Sequence[RunSpec], prompts: int = 64) -> pd.DataFrame:
-    """A row per run and family: world, arm, seed, family, tokens (a response), F1, precision, recall."""
+    """A row per run and family: world, arm, seed, family, tokens of a response, F1, precision, recall, and how many
+    tokens of a response are wrongly marked."""
     rows = [row for spec in specs for row in _rows(spec, prompts)]
-    return pd.DataFrame(rows, columns=["world", "arm", "seed", "family", "tokens", "F1", "precision", "recall"])
+    return pd.DataFrame(rows, columns=["world", "arm", "seed", "family", *MEASURES])
 
 
 def _rows(spec: RunSpec, prompts: int) -> list[dict]:
@@ -57,10 +59,16 @@ def by_family(graded: Graded, discriminator: Discriminator) -> list[dict]:
     found = validate.table(validate.score_examples(discriminator, rollout_examples(graded)), validate.family)
     tokens = graded.mask.sum(1).double().mean().item()
     return [
-        {"family": row["group"], "tokens": tokens, "F1": row["f1"]}
+        {"family": row["group"], "tokens": tokens, "F1": row["f1"], "wrong": _wrongly_marked(row)}
         | {name: row[name] for name in ("precision", "recall")}
         for row in found
     ]
+
+
+def _wrongly_marked(row: dict) -> float:
+    """Tokens a response: those that are marked and not relevant."""
+    wrong = 1 - row["precision"] if row["marked"] else 0.0
+    return wrong * row["marked"] * row["tokens"] / row["examples"]
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -70,22 +78,21 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         known = own.dropna(subset=["F1"])
         enough = len(known) >= ENOUGH_RUNS
         low, high = bootstrap(known["F1"].tolist(), known["seed"].str[0].tolist()) if enough else (np.nan, np.nan)
-        means = known[["tokens", "F1", "precision", "recall"]].mean()
-        rows.append(
-            {"world": world, "arm": arm, "family": family, "runs": len(known), "low": low, "high": high, **means}
-        )
+        means = known[MEASURES].mean()
+        place = {"world": world, "arm": arm, "family": family}
+        rows.append({**place, "runs": len(known), "low": max(low, 0.0), "high": min(high, 1.0), **means})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def finding(table: pd.DataFrame) -> str:
-    """One sentence on the family that is marked worst after RTT; `table`: of `summary`."""
+    """One sentence on the family with the most wrong marks after RTT; `table`: of `summary`."""
     trained = table[(table["arm"] == "RTT-AON") & (table["runs"] > 0)]
     if trained.empty:
         return "No trained policy of RTT-AON is on this machine, so nothing is said here."
-    worst = trained.loc[trained["F1"].idxmin()]
+    worst = trained.loc[trained["wrong"].idxmax()]
     before = table[(table["arm"] == "base") & (table["world"] == worst["world"]) & (table["family"] == worst["family"])]
-    was = f", from {before['F1'].iloc[0]:.2f} on its base policies'" if len(before) else ""
+    was = f", and {before['wrong'].iloc[0]:.1f} of one by a base policy" if len(before) else ""
     return (
-        f"Marked worst is *{worst['family']}* in world {worst['world']}: on the responses of RTT-AON's policies the F1 "
-        f"is {worst['F1']:.2f}{was}."
+        f"Most tokens are wrongly marked for *{worst['family']}* in world {worst['world']}: {worst['wrong']:.1f} of a "
+        f"response by RTT-AON's policies{was}."
     )

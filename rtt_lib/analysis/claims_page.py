@@ -59,6 +59,7 @@ def designs(runs: pd.DataFrame) -> list[tuple[str, ...]]:
     return sorted(set(bases[bases.map(len) >= ENOUGH_RUNS]), key=len, reverse=True)
 
 
+OWN_DISCRIMINATOR = " Each base policy has a discriminator of its own, so they hold how these differ too."
 OVER_BASES = "Every run starts from a base policy of its own, so that the intervals hold how base policies differ."
 WITHIN_BASES = (
     "Intervals are of seeds within the base policies (where there are several, their own means stand in brackets); "
@@ -96,7 +97,7 @@ def claims_markdown(table: pd.DataFrame, profile: str, designs: Sequence[tuple[s
         f"unless another unit is given. {' '.join(RULE)} C3, C8, C10 and C11 have rules of their own, in their "
         "reasons. "
         + (OVER_BASES if of_bases else WITHIN_BASES)
-        + " They know of no other discriminator."
+        + (OWN_DISCRIMINATOR if of_bases else " They know of no other discriminator.")
         + (f" A 95% interval holds the true mean {held}." if held else "")
         + "\n\n"
         + markdown_table(table)
