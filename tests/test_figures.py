@@ -69,6 +69,12 @@ class TestFigures:
         fig = figures.learning_curves(curves_of([[0.0] * 6 + [1.0] * 6] * 3, "RL-AON"), ["RL-AON"], ["verdict/aon"])
         assert fig.axes[0].get_ylim()[0] == 0 and fig.axes[0].get_ylim()[1] <= 1
 
+    def test_a_difference_of_shares_is_no_share(self):
+        """Its line is above zero, its band is not: the axis shows both."""
+        differences = curves_of([[-0.2] * 12, [0.3] * 12, [0.5] * 12], "RTT-AON - RL-AON")
+        fig = figures.learning_curves(differences, ["RTT-AON - RL-AON"], ["verdict/aon"])
+        assert fig.axes[0].get_ylim()[0] < -0.05
+
     def test_a_row_without_a_run_in_one_world_says_so(self):
         runs = runs_of(worlds="LM", RL_AON=[0.1, 0.2, 0.3], RTT_AON=[0.2, 0.3, 0.5])
         runs = runs[(runs["world"] == "L") | (runs["arm"] == "RL-AON")]

@@ -111,11 +111,15 @@ def _runs_an_arm(curves: pd.DataFrame) -> str:
 
 
 def _same_scale(panels: Sequence[tuple[Axes, list]], measure: str) -> None:
-    """One scale for the panels of a world and a measure, a share's within 0 and 1; then the names of the lines."""
+    """One scale for the panels of a world and a measure, a share's within 0 and 1; then the names of the lines.
+
+    The difference of two arms is no share, also where its line stays above zero: its band need not.
+    """
     lows, highs = zip(*(ax.get_ylim() for ax, _ in panels), strict=True)
-    negative = any(y < 0 for ax, _ in panels for line in ax.lines for y in line.get_ydata())
+    differences = any(" - " in name for _, ends in panels for *_, name in ends)
+    negative = differences or any(y < 0 for ax, _ in panels for line in ax.lines for y in line.get_ydata())
     low, high = min(lows), max(highs)
-    if measure in SHARES and not negative:
+    if measure in SHARES and not differences:
         low, high = max(0, low), min(1, high)
     for ax, ends in panels:
         ax.set_ylim(low, high)
