@@ -155,7 +155,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_repeated(model, tmp_path, monke
     whole = generate(PROMPTS, model, SETTINGS, tmp_path / "whole.jsonl", batch_size=1).read_bytes()
     out, parts = tmp_path / "killed.jsonl", tmp_path / "killed.jsonl.parts"
     arguments = (PROMPTS, model, SETTINGS, out, "transformers", "float32", 1)
-    process = multiprocessing.get_context("fork").Process(target=generate, args=arguments)
+    process = multiprocessing.get_context("spawn").Process(target=generate, args=arguments)
     process.start()
     deadline = time.monotonic() + 60
     while len(list(parts.glob("*.jsonl"))) < finished and process.is_alive() and time.monotonic() < deadline:
