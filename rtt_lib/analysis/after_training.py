@@ -72,15 +72,14 @@ def _wrongly_marked(row: dict) -> float:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over runs, and of F1 the interval where there are enough runs."""
+    """Means over runs, and the interval of F1, which a run has where any token is marked or relevant."""
     rows = []
     for (world, arm, family), own in table.groupby(["world", "arm", "family"], sort=False):
         known = own.dropna(subset=["F1"])
         enough = len(known) >= ENOUGH_RUNS
         low, high = bootstrap(known["F1"].tolist(), known["seed"].str[0].tolist()) if enough else (np.nan, np.nan)
-        means = known[MEASURES].mean()
         place = {"world": world, "arm": arm, "family": family}
-        rows.append({**place, "runs": len(known), "low": max(low, 0.0), "high": min(high, 1.0), **means})
+        rows.append({**place, "runs": len(own), "low": low, "high": high, **own[MEASURES].mean()})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
