@@ -11,6 +11,7 @@ from rtt_lib.profile import RESULTS
 from rtt_lib.report import leaderboard
 from rtt_lib.report.leaderboard import PAGE, Entry, Run, board, page, published, read, run_of, standing, write
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.records import recorded
 from rtt_lib.worlds.micro import discriminators
 
 
@@ -96,8 +97,9 @@ def test_the_committed_page_is_that_of_the_committed_entries():
 
 def test_the_committed_baselines_are_those_of_the_published_records():
     entries = {found.name: found for found in read()}
+    trained_at = {record["made_with"]["git"]["commit"] for record in recorded(RESULTS / "micro").values()}
     for found in published("micro"):
-        assert entries[found.name] == found
+        assert entries[found.name] == found and {found.commit} == trained_at, "not where the notebooks were drawn"
     steps = load_profile("micro").rl.steps
     assert "RL-CSR" in entries and all(len(run.curve) == steps for run in entries["RL-CSR"].runs)
     assert f"policy for {steps} steps" in PAGE.read_text(encoding="utf-8")

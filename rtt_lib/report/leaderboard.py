@@ -132,13 +132,14 @@ def published(profile: str, results: Path = RESULTS) -> list[Entry]:
     folder = results / profile
     found, curves = records.recorded(folder), pd.read_csv(folder / records.CURVES)
     logs = {f"{w}/{arm}/{seed}": log for (w, arm, seed), log in curves.groupby(["world", "arm", "seed"], sort=False)}
-    commit = read_json(folder / "manifest.json")["git"]["commit"] or "unknown"
     entries = []
     for arm in map(ARMS.get, BASELINES):
         places = [f"{world}/{arm.name}/{seed}" for world in WORLDS for seed in SEEDS]
         if all(place in found and place in logs for place in places):
             runs = tuple(run_of(found[place], logs[place]) for place in places)
-            entries.append(Entry(arm.name, arm.about, f"arm '{arm.name}'", f"rtt run {profile}", commit, runs))
+            commits = sorted({found[place]["made_with"]["git"]["commit"] or "unknown" for place in places})
+            about = (arm.about, f"arm '{arm.name}'", f"rtt run {profile}", ", ".join(commits))
+            entries.append(Entry(arm.name, *about, runs))
     return entries
 
 
