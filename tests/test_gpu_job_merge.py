@@ -14,12 +14,12 @@ import yaml
 from text_toy import IFEVAL, SETTINGS, rows_of, save_model
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import write_json, write_jsonl, write_text
+from rtt_lib.files import read_json, write_json, write_jsonl, write_text
 from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.run import cli
 from rtt_lib.run.gpu_job.arm import of_steps
-from rtt_lib.run.gpu_job.merge import LEFT_THERE, check_settings
+from rtt_lib.run.gpu_job.merge import JOBS, LEFT_THERE, check_settings
 from rtt_lib.run.gpu_job.pack import Machine, pack
 from rtt_lib.store import STORE
 from rtt_lib.studies.execute import is_published, run_all
@@ -86,6 +86,8 @@ def test_a_job_is_packed_run_elsewhere_and_merged(home, tmp_path, capsys):
     for row in rows_of(results / RUNS):
         assert row["policy"] == LEFT_THERE and row["made_with"]["git"] == git_state(REPOSITORY)
     assert len(rows_of(results / "responses" / "RL-CSR" / "A1" / "ifeval.jsonl.gz")) == 6
+    assert rows_of(results / "held_out" / "RL-CSR" / "A1.jsonl.gz")
+    assert [job["seeds"] for job in read_json(results / JOBS)] == [SEEDS], "one job, whose seeds came one by one"
     with pytest.raises(RTTError, match=r"rl\.steps is 4 here and 3 there"):
         check_settings(of_steps(profile, 4), results)
 

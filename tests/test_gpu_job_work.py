@@ -8,6 +8,8 @@ import time
 import pytest
 
 from rtt_lib.errors import RTTError
+from rtt_lib.files import read_json
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.run.gpu_job.work import Job, choose
 from rtt_lib.studies.profiles import load_profile
 
@@ -47,3 +49,20 @@ def test_what_still_runs_is_ended_and_what_failed_is_said_once(tmp_path, capsys)
     said = capsys.readouterr().out
     assert said.count("RL-CSR ended with exit code 1:\nout of memory") == 1
     assert "RL-AON ended by the clock" in said and "base" not in said
+
+
+def test_the_page_says_what_the_first_job_noted():
+    page = " ".join((REPOSITORY / "docs" / "gpu-job.md").read_text(encoding="utf-8").split())
+    [job] = read_json(REPOSITORY / "results" / "smol-ten" / "jobs.json")
+    rtt = [each for arm, each in job["timing"].items() if arm.startswith("RTT")]
+    steps = sorted((each["seconds"] - each["waited"]) / each["steps"] for each in rtt)
+    assert f"A rollout step of RTT took {steps[0]:.1f} to {steps[-1]:.1f} s" in page
+    assert f"takes at most {max(each['peak GiB'] for each in job['timing'].values())} GiB" in page
+    seconds = {name: text.split(" s")[0] for name, text in job["probe"].items() if name.startswith("sampler")}
+    graphs, eager = (float(seconds[f"sampler, {how}, 128 x 128"]) for how in ("graphs", "eager"))
+    assert f"in {graphs:.2f} s with CUDA graphs and in {eager:.2f} s without" in page
+    assert f"512 responses take {float(seconds['sampler, 512 x 128']):.2f} s" in page
+    assert f"takes {1000 * graphs / 128:.1f} ms; `generate` needs 26.6 ms" in page
+    assert job["probe"]["model.generate, 128 x 24"].startswith("26.6 ms a token")
+    weights = 134.5e6 * 2
+    assert f"{weights / 1e9:.2f} GB" in page and f"{weights / (graphs / 128) / 3.35e12:.0%} of the card's" in page

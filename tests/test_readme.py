@@ -6,6 +6,7 @@ them makes is an error.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -220,6 +221,86 @@ def text_runs() -> list[str]:
     ]
 
 
+TEN = "smol-ten"
+
+
+def over_prompts(arm: str, against: str) -> str:
+    found = table("held_out_pairs", TEN).set_index(["arm", "against", "measure"]).loc[(arm, against, "all satisfied")]
+    assert found["prompts"] == 512 and found["seed"] == "A0"
+    return in_points(found)
+
+
+def on_text_on_a_gpu() -> list[str]:
+    profile = yaml.safe_load((RESULTS / TEN / "profile.yaml").read_text())
+    assert profile["rl"]["steps"] == 58
+    answers = table("held_out", TEN).set_index("arm")
+    assert set(answers["seed"]) == {"A0"} and set(answers["responses"]) == {4 * 512}
+    words = answers["words"].map("{:.0f}".format)
+    families = table("core_families", TEN)
+    commas = families.set_index("family").loc["no_commas"]
+    kinds = families.groupby("responsible tokens")[["base", "RL-CSR", "RTT-CSR", "RTT-AON"]].mean()
+    asks, forbids = (kinds.loc[f"local, {kind}"].map("{:.0%}".format).tolist() for kind in ("positive", "negative"))
+    entropy = table("core_speed", TEN).set_index("arm")["entropy at the end"]
+    return [
+        f"RTT-AON minus RL-AON is {over_prompts('RTT-AON', 'RL-AON')} points and RTT-CSR minus RL-CSR is "
+        f"{over_prompts('RTT-CSR', 'RL-CSR')}.",
+        f"is open against RL-CSR: {over_prompts('RTT-CSR relative', 'RL-CSR')} (",
+        f"The base policy writes {words['base']} words, RL-AON {words['RL-AON']}, RL-CSR {words['RL-CSR']} and RTT-AON "
+        f"{words['RTT-AON']}.",
+        f"*No commas* holds in {commas['base']:.0%} of the cases before training and in {commas['RL-CSR']:.0%} after "
+        "RL-CSR.",
+        f"the mean share satisfied is {asks[0]} for the base policy, {asks[1]} after RL-CSR, {asks[2]} after RTT-CSR "
+        f"and {asks[3]} after RTT-AON.",
+        f"it is {forbids[0]}, {forbids[1]}, {forbids[2]} and {forbids[3]} (",
+        f"At the end it is {entropy['RTT-CSR']:.2f} nats per token with RTT-CSR and {entropy['RL-CSR']:.2f} with "
+        "RL-CSR.",
+    ]
+
+
+def marked_in_rollouts() -> list[str]:
+    found = table("rollout_marks", TEN).query("step == 0 and scope == 'local, positive'")
+    fails, holds = (found[found["satisfied"] == value].iloc[0] for value in (False, True))
+    assert set(found["arm"]) == {"RTT-AON", "RTT-CSR"} and len(found) == 4, "both arms begin with the same rollouts"
+    assert fails["relevant"] == 0 and holds["touched"] == 1
+    return [
+        f"fail {fails['cases']} times and hold {holds['cases']} times.",
+        f"in {fails['touched']:.0%} of these cases the discriminator marks some token",
+        f"That is {fails['touched'] * fails['cases']:.0f} wrong pushes against {holds['cases']} right ones",
+    ]
+
+
+def benchmarks_on_a_gpu() -> list[str]:
+    graded = table("benchmark_graded", TEN).query("reading in ('strict', 'verdicts')")
+    prompts = graded[graded["level"] == "prompt"].set_index(["arm", "benchmark"])
+    assert prompts["prompts"].max() == 400
+    names = ("ifeval", "ifbench", "muldimif")
+
+    def gain(arm: str, name: str) -> str:
+        one = 100 * prompts.loc[(arm, name), ["gain", "gain low", "gain high"]].astype(float)
+        return f"{one.iloc[0]:+.1f} [{one.iloc[1]:+.1f}, {one.iloc[2]:+.1f}]"
+
+    base = " | ".join(f"{100 * prompts.loc[('base', name), 'accuracy']:.1f}" for name in names)
+    both = graded[(graded["arm"] == "base") & (graded["benchmark"] == "ifeval")]["accuracy"].mean()
+    arms = ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR")
+    return [
+        f"| base | {base} |",
+        *(f"| {arm} minus base | {' | '.join(gain(arm, name) for name in names)} |" for arm in arms),
+        f"mean of prompts and instructions on IFEval is {100 * both:.1f}. Its model card is said to give 29.9.",
+    ]
+
+
+def cost_on_a_gpu() -> list[str]:
+    [job] = json.loads((RESULTS / TEN / "jobs.json").read_text())
+    rtt, rl = (job["timing"][arm] for arm in ("RTT-CSR", "RL-CSR"))
+    mine, theirs = ((one["seconds"] - one["waited"]) / one["steps"] for one in (rtt, rl))
+    share = rtt["discriminator"] / (rtt["seconds"] - rtt["waited"])
+    return [
+        f"A rollout step of RTT-CSR takes {mine:.1f} s and one of RL-CSR {theirs:.1f} s, {mine / theirs:.2f} times as "
+        f"long. The discriminator takes {share:.0%} of RTT's step.",
+        "The paper reports 1.085 times and 7.8%",
+    ]
+
+
 def the_discriminator_on_text() -> list[str]:
     fresh = table("03_comparison", SMOL).set_index("discriminator")["mean F1 over families"]
     assert len(table("03_families", SMOL)) == 27
@@ -250,6 +331,10 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     sparse_rewards_and_the_rival,
     where_the_credit_goes,
     the_other_claims,
+    on_text_on_a_gpu,
+    marked_in_rollouts,
+    benchmarks_on_a_gpu,
+    cost_on_a_gpu,
     text_runs,
     the_discriminator_on_text,
 )
@@ -291,6 +376,7 @@ def test_what_came_out_in_six_lines():
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
         f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
         f"{in_points(core('S', 'RTT-AON', 'RL-CSR'))} in S.",
+        f"RTT-AON minus RL-AON is {over_prompts('RTT-AON', 'RL-AON')}, this time over prompts.",
     ]
     text = " ".join(section("What came out").partition(readme.BEGIN)[0].split())
     assert text.count("- **") == 6

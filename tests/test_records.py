@@ -44,12 +44,15 @@ def test_responses_are_copied_and_left_alone_when_the_same(empty_store, tmp_path
     collect_responses(SPEC, tmp_path)
     out = tmp_path / "responses" / "RTT-CSR oracle" / "A0" / "ifeval.jsonl.gz"
     assert [row for _, row in read_jsonl(out)] == rows
+    write_jsonl(SPEC.evaluation / "responses" / "sampled.jsonl", rows)
     before = out.stat().st_mtime_ns
     collect_responses(SPEC, tmp_path)
     assert out.stat().st_mtime_ns == before
     write_jsonl(SPEC.evaluation / "responses" / "benchmarks" / "ifeval.jsonl", [*rows, *rows])
     collect_responses(SPEC, tmp_path)
     assert len(list(read_jsonl(out))) == 2
+    held_out = tmp_path / "held_out" / "RTT-CSR oracle" / "A0.jsonl.gz"
+    assert [row for _, row in read_jsonl(held_out)] == rows
 
 
 # --- published elsewhere ---

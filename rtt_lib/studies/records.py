@@ -3,6 +3,7 @@
     runs.jsonl.gz               one line per run: its scores
     curves.csv.xz               every logged step of every run
     responses/<arm>/<seed>/     responses to benchmarks, gzipped: what notebook 08 grades
+    held_out/<arm>/<seed>.jsonl.gz   those to the held-out prompts of a text world: what `analysis.held_out` pairs
 
 `rtt run` writes these files at its end. A run that stands in them counts as done where its fingerprint is that of the
 code and settings of now, though its policy may be on another machine: a long study takes several sittings. With
@@ -27,7 +28,7 @@ from rtt_lib.files import read_json, read_jsonl, write_bytes, write_jsonl
 from rtt_lib.studies.spec import RunSpec
 
 RECORDS_ONLY = "RTT_RECORDS_ONLY"
-RUNS, CURVES = "runs.jsonl.gz", "curves.csv.xz"
+RUNS, CURVES, HELD_OUT = "runs.jsonl.gz", "curves.csv.xz", "held_out"
 KEYS = ["arm", "world", "seed"]
 
 
@@ -206,9 +207,16 @@ def add(specs: Sequence[RunSpec], results: Path, new: Mapping[Path, Finished]) -
 
 
 def collect_responses(spec: RunSpec, results: Path) -> None:
-    """Copy a run's responses to benchmarks from the store into a profile's results."""
-    for path in sorted((spec.evaluation / "responses" / "benchmarks").glob("*.jsonl")):
-        out = results / "responses" / spec.arm.name / spec.seed / f"{path.name}.gz"
-        rows = [row for _, row in read_jsonl(path)]
+    """Copy a run's responses from the store into a profile's results."""
+    copy_responses(spec.evaluation / "responses", spec, results)
+
+
+def copy_responses(folder: Path, spec: RunSpec, results: Path) -> None:
+    """Copy what `worlds.text.evaluation` left in `folder`; what is there already is left alone."""
+    arm, seed = spec.arm.name, spec.seed
+    wanted = {path: Path("responses", arm, seed, f"{path.name}.gz") for path in folder.glob("benchmarks/*.jsonl")}
+    wanted |= {path: Path(HELD_OUT, arm, f"{seed}.jsonl.gz") for path in folder.glob("sampled.jsonl")}
+    for path, place in sorted(wanted.items()):
+        out, rows = results / place, [row for _, row in read_jsonl(path)]
         if not out.is_file() or [row for _, row in read_jsonl(out)] != rows:
             write_jsonl(out, rows)

@@ -13,13 +13,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from rtt_lib.files import read_json, write_json, write_text
 from rtt_lib.profile import RESULTS, Profile
 from rtt_lib.run.pipeline import check_place
 from rtt_lib.studies import records
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
-from rtt_lib.worlds.text.evaluation import BENCHMARKS
 
 ABOUT = """\
 Add the runs that `make gpu-job` had made elsewhere to the published records of their profile, in results/<profile>.
@@ -28,6 +27,7 @@ Add the runs that `make gpu-job` had made elsewhere to the published records of 
 
 Archives of several jobs go together if the settings of their runs are the same, the number of steps too.
 """
+JOBS = "jobs.json"  # what each job noted about itself
 LEFT_THERE = "left on the machine that trained it"
 
 
@@ -71,11 +71,12 @@ def merge(folder: Path, results: Path | None = None) -> records.Published:
         log = run / "log.csv"
         curve = records.read_log(log, spec) if log.is_file() else None
         found[spec.place] = records.Finished(record | {"made_with": made_with, "policy": LEFT_THERE}, curve)
-        for path in sorted((run / "responses" / BENCHMARKS).glob("*.jsonl")):
-            out = results / "responses" / spec.arm.name / spec.seed / f"{path.name}.gz"
-            write_jsonl(out, [row for _, row in read_jsonl(path)])
+        records.copy_responses(run / "responses", spec, results)
     write_text(results / "profile.yaml", (folder / "profile.yaml").read_text(encoding="utf-8"))
     write_json(results / "manifest.json", read_json(folder / "manifest.json") | {"git": job["git"]})
+    kept = results / JOBS
+    jobs = [each for each in (read_json(kept) if kept.is_file() else []) if each["seeds"] != job["seeds"]]
+    write_json(kept, [*jobs, job])
     return records.add(specs, results, found)
 
 
