@@ -39,6 +39,17 @@ def test_marks_are_compared_with_the_rule(results):
     assert found.loc[("local, positive", False)].tolist() == [2, 2, 0, 1, 0, 1], "0.5 is rounded up"
 
 
+def test_examples_name_the_marked_words(results):
+    found = marks.examples(results, each=1).set_index("satisfied")
+    assert found.loc[False, ["marked", "relevant"]].tolist() == ["Hi|,", ","], "of all failures the first"
+    assert len(found) == 1, "where the criteria hold, nothing is marked"
+    assert marks.examples(results)[["criterion", "marked", "relevant"]].values.tolist() == [
+        ["No commas.", "Hi|,", ","],
+        ['Use "owl".', "Hi", ""],
+        ['Use "owl".', "Hi", ""],
+    ]
+
+
 def test_the_command_writes_the_table(results, capsys):
     assert marks.main(["toy"]) == 0
     assert len(pd.read_csv(results / "tables" / "rollout_marks.csv")) == 4

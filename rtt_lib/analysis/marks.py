@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +56,55 @@ def _one(row: dict, criterion: Criterion, verdict: Verdict, relevance: Sequence[
     return {"scope": scope, "satisfied": verdict.value} | counted
 
 
-def table(results: Path) -> pd.DataFrame:
-    """Means over the cases of each scope and verdict; `touched`: the share of cases with a mark."""
-    paths, verifier = sorted((results / "rollouts").glob("*/*/step_*.jsonl.gz")), Verifier()
+def _saved(results: Path) -> Iterator[tuple[dict, list[dict], str]]:
+    """Arm, seed and step; the rollouts; the file."""
+    paths = sorted((results / "rollouts").glob("*/*/step_*.jsonl.gz"))
     if not paths:
         raise RTTError(f"{results / 'rollouts'}: no rollouts there (<arm>/<seed>/step_*.jsonl.gz)")
-    frames = []
     for path in paths:
         step = int(path.name.removeprefix("step_").removesuffix(".jsonl.gz"))
         place = {"arm": path.parts[-3], "seed": path.parts[-2], "step": step}
-        frames.append(marks([row for _, row in read_jsonl(path)], verifier, str(path)).assign(**place))
+        yield place, [row for _, row in read_jsonl(path)], str(path)
+
+
+def table(results: Path) -> pd.DataFrame:
+    """Means over the cases of each scope and verdict; `touched`: the share of cases with a mark."""
+    verifier = Verifier()
+    frames = [marks(rows, verifier, path).assign(**place) for place, rows, path in _saved(results)]
     cases = pd.concat(frames, ignore_index=True)
     cases["touched"] = cases["marked"] > 0
     found = cases.groupby(KEYS)
     means = found[["tokens", "relevant", "marked", "right", "touched"]].mean()
     return found.size().rename("cases").to_frame().join(means).reset_index()
+
+
+def examples(results: Path, each: int = 4) -> pd.DataFrame:
+    """The first cases of every arm and step with a mark on a local criterion, `each` where it holds and where it fails.
+
+    marked, relevant: the words of the response that the discriminator and the rule mark
+    """
+    found = []
+    for place, rows, path in _saved(results):
+        counted = marks(rows, Verifier(), path).assign(**place)
+        counted["case"] = range(len(counted))
+        some = counted[counted["scope"].str.startswith("local") & (counted["marked"] > 0)]
+        texts = [_words(row, k) for row in rows for k in range(len(row["criteria"]))]
+        chosen = some.groupby("satisfied").head(each).sort_values(["satisfied", "case"])
+        found += [row[KEYS].to_dict() | texts[row["case"]] for _, row in chosen.iterrows()]
+    return pd.DataFrame(found)
+
+
+def _words(row: dict, k: int) -> dict:
+    """Criterion k of a rollout, the beginning of its response, and the words that are marked for it."""
+    criterion = criterion_from_json(row["criteria"][k], "a rollout")
+    [[verdict]] = Verifier()([row["prompt"]], [row["response"]], [[criterion]])
+    offsets = [(start, end) for start, end in row["offsets"]]
+    true = label_with(taxonomy(criterion, verdict, row["response"]), offsets, len(offsets))
+    pieces = [row["response"][start:end] for start, end in offsets]
+    marked, relevant = (
+        "|".join(piece for piece, p in zip(pieces, of, strict=True) if p >= HALF) for of in (row["relevance"][k], true)
+    )
+    return {"criterion": criterion.text, "response": row["response"][:200], "marked": marked, "relevant": relevant}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,10 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def write() -> None:
-        found = table(RESULTS / options.profile)
-        out = RESULTS / options.profile / "tables" / "rollout_marks.csv"
-        write_text(out, found.to_csv(index=False, float_format="%.4f"))
-        print(markdown_table(found, 2))
+        results = RESULTS / options.profile
+        for name, found in {"rollout_marks": table(results), "rollout_examples": examples(results)}.items():
+            write_text(results / "tables" / f"{name}.csv", found.to_csv(index=False, float_format="%.4f"))
+            print(f"{name}\n\n{markdown_table(found, 2)}")
 
     return guarded(write)
 
