@@ -249,15 +249,15 @@ def test_the_widget_carries_the_module_and_its_data():
     assert "export default { render" in str(shown._esm)
 
 
-def test_data_comes_from_the_runs_policies(monkeypatch):
-    """The groups of a profile: without trained policies the base policy's alone."""
+def test_data_comes_from_the_runs_policies(monkeypatch, tmp_path):
+    """The groups of a profile. Without trained policies: those published, else the base policy's alone."""
     group = group_of(Oracle())
     start = SimpleNamespace(
         base="base", rl=None, verifier=None, question=SimpleNamespace(prompt="q"),
         unrounded=Oracle(), roll_out=lambda policy: group.rollouts,
     )  # fmt: skip
     home = SimpleNamespace(questions=lambda n: [SimpleNamespace(prompt="p")] * n)
-    spec = SimpleNamespace(home=home, arm=SimpleNamespace(name="RTT-CSR"))
+    spec = SimpleNamespace(home=home, arm=SimpleNamespace(name="RTT-CSR"), profile=SimpleNamespace(name="toy"))
     monkeypatch.setattr(credit_lab, "first_of", lambda specs, arm: spec)
     monkeypatch.setattr(credit_lab, "walkthrough", lambda spec: start)
     monkeypatch.setattr(credit_lab, "load_policy", lambda name: (None, None))
@@ -272,3 +272,9 @@ def test_data_comes_from_the_runs_policies(monkeypatch):
         "p": [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
     }
     assert [preset["group"] for preset in found["presets"]] == [0] * 5
+
+    monkeypatch.setattr(credit_lab, "policies_here", lambda specs, arms: {"base": "b"})
+    monkeypatch.setattr(credit_lab, "RESULTS", tmp_path)
+    assert len(credit_lab.lab_data([spec])["groups"]) == 1
+    credit_lab.save_lab(found, tmp_path / "toy")
+    assert credit_lab.lab_data([spec]) == found

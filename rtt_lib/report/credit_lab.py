@@ -17,6 +17,7 @@ import torch
 
 from rtt_lib.credit import token_advantage
 from rtt_lib.files import read_json, write_text
+from rtt_lib.profile import RESULTS
 from rtt_lib.relevance.base import Rollouts
 from rtt_lib.report.rtt_grpo import END, Walkthrough, first_of, load_policy, policies_here, roll_out, walkthrough
 from rtt_lib.studies.spec import RunSpec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MODULE = Path(__file__).parent / "lab" / "credit_lab.js"
 FILE = "lab.json"  # in a profile's results
+TRAINED = " after training"  # ends the name of a group by a trained policy
 QUESTIONS = 24  # prompts among which the presets choose
 
 
@@ -144,15 +146,24 @@ def lab_data(specs: Sequence[RunSpec]) -> dict[str, Any]:
         cases.append(_case(question.prompt, rollouts, start))
     chosen = [max(range(len(cases)), key=lambda n, preset=preset: preset.shows(cases[n])) for preset in PRESETS]
     places = sorted(set(chosen))
-    trained = [arm for arm in ("RL-CSR", "RTT-CSR") if any(each.arm.name == arm for each in specs)]
     groups = [_group(f"base policy, prompt {n + 1}", cases[case]) for n, case in enumerate(places)]
-    groups += [
-        _group(f"{name} after training", _case(start.question.prompt, start.roll_out(policy), start))
-        for name, policy in policies_here(specs, trained).items()
-        if name != "base"
-    ]
+    groups += _trained(specs, start)
     presets = [_preset(preset, places.index(case), cases[case]) for preset, case in zip(PRESETS, chosen, strict=True)]
     return {"groups": groups, "presets": presets}
+
+
+def _trained(specs: Sequence[RunSpec], start: Walkthrough) -> list[dict[str, Any]]:
+    """A group of each trained policy. Where none is on this machine, the groups that the profile has published."""
+    arms = [arm for arm in ("RL-CSR", "RTT-CSR") if any(each.arm.name == arm for each in specs)]
+    policies = policies_here(specs, arms)
+    published = RESULTS / specs[0].profile.name / FILE
+    if set(policies) == {"base"} and published.is_file():
+        return [group for group in read_json(published)["groups"] if group["name"].endswith(TRAINED)]
+    return [
+        _group(name + TRAINED, _case(start.question.prompt, start.roll_out(policy), start))
+        for name, policy in policies.items()
+        if name != "base"
+    ]
 
 
 def _case(question: str, rollouts: Rollouts, start: Walkthrough) -> Case:
