@@ -31,7 +31,8 @@ def results(tmp_path, monkeypatch):
 
 
 def test_marks_are_compared_with_the_rule(results):
-    found = marks.table(results).set_index(["arm", "seed", "step", "scope", "satisfied"]).loc["RTT-CSR", "A0", 60]
+    found = marks.table(marks.cases(results)).set_index(["arm", "seed", "step", "scope", "satisfied"])
+    found = found.loc["RTT-CSR", "A0", 60]
     assert found.columns.tolist() == ["cases", "tokens", "relevant", "marked", "right", "touched"]
     assert found.loc[("local, negative", False)].tolist() == [1, 4, 1, 2, 1, 1]
     assert found.loc[("local, negative", True)].tolist() == [2, 2, 0, 0, 0, 0]
@@ -40,14 +41,20 @@ def test_marks_are_compared_with_the_rule(results):
 
 
 def test_examples_name_the_marked_words(results):
-    found = marks.examples(results, each=1).set_index("satisfied")
-    assert found.loc[False, ["marked", "relevant"]].tolist() == ["Hi|,", ","], "of all failures the first"
-    assert len(found) == 1, "where the criteria hold, nothing is marked"
-    assert marks.examples(results)[["criterion", "marked", "relevant"]].values.tolist() == [
+    found = marks.cases(results)
+    words = ["criterion", "words marked", "words relevant"]
+    assert marks.examples(found)[words].values.tolist() == [
         ["No commas.", "Hi|,", ","],
         ['Use "owl".', "Hi", ""],
         ['Use "owl".', "Hi", ""],
     ]
+    assert len(marks.examples(found, each=1)) == 1, "of all failures the first; where a criterion holds, no mark"
+
+
+def test_what_no_rule_decides_is_left_out(results):
+    soft = GOOD | {"criteria": [{"text": "Be kind."}], "relevance": [[1.0, 1.0, 1.0, 1.0]]}
+    write_jsonl(results / "rollouts" / "RTT-CSR" / "A0" / "step_00060.jsonl.gz", [GOOD, soft])
+    assert len(marks.cases(results)) == 2
 
 
 def test_the_command_writes_the_table(results, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,83 +28,69 @@ from rtt_lib.verify.verdict import Verdict
 
 HALF = 0.5  # relevance is rounded there
 KEYS = ["arm", "seed", "step", "scope", "satisfied"]
+COUNTS = ["tokens", "relevant", "marked", "right"]
 
 
-def marks(rows: Sequence[dict], verifier: Verifier, where: str) -> pd.DataFrame:
-    """A row per response and criterion: its scope, the verdict, and of how many tokens each of the rest is true.
+def cases(results: Path) -> pd.DataFrame:
+    """A row per saved rollout and criterion that a rule decides, in their order.
 
-    tokens: of the response; relevant: by rule; marked: by the discriminator; right: both
+    tokens: of the response; relevant: of these, what the rule marks; marked: what the discriminator marks; right: what
+    both mark
     """
-    rubrics = [[criterion_from_json(one, where) for one in row["criteria"]] for row in rows]
-    verdicts = verifier([row["prompt"] for row in rows], [row["response"] for row in rows], rubrics)
-    return pd.DataFrame(
-        [
-            _one(row, criterion, verdict, relevance)
-            for row, rubric, known in zip(rows, rubrics, verdicts, strict=True)
-            for criterion, verdict, relevance in zip(rubric, known, row["relevance"], strict=True)
-        ]
-    )
-
-
-def _one(row: dict, criterion: Criterion, verdict: Verdict, relevance: Sequence[float]) -> dict:
-    rule, label = rule_of(criterion), taxonomy(criterion, verdict, row["response"])
-    offsets = [(start, end) for start, end in row["offsets"]]
-    true = np.array(label_with(label, offsets, len(offsets)), dtype=bool)
-    marked = np.array(relevance) >= HALF
-    scope = rule.scope if rule.scope == "global" else f"{rule.scope}, {rule.polarity}"
-    counted = {"tokens": len(offsets), "relevant": true.sum(), "marked": marked.sum(), "right": (true & marked).sum()}
-    return {"scope": scope, "satisfied": verdict.value} | counted
-
-
-def _saved(results: Path) -> Iterator[tuple[dict, list[dict], str]]:
-    """Arm, seed and step; the rollouts; the file."""
-    paths = sorted((results / "rollouts").glob("*/*/step_*.jsonl.gz"))
+    paths, verifier = sorted((results / "rollouts").glob("*/*/step_*.jsonl.gz")), Verifier()
     if not paths:
         raise RTTError(f"{results / 'rollouts'}: no rollouts there (<arm>/<seed>/step_*.jsonl.gz)")
+    frames = []
     for path in paths:
         step = int(path.name.removeprefix("step_").removesuffix(".jsonl.gz"))
-        place = {"arm": path.parts[-3], "seed": path.parts[-2], "step": step}
-        yield place, [row for _, row in read_jsonl(path)], str(path)
+        rows = [row for _, row in read_jsonl(path)]
+        found = pd.DataFrame(_marks(rows, verifier, str(path)))
+        frames.append(found.assign(arm=path.parts[-3], seed=path.parts[-2], step=step))
+    return pd.concat(frames, ignore_index=True)
 
 
-def table(results: Path) -> pd.DataFrame:
-    """Means over the cases of each scope and verdict; `touched`: the share of cases with a mark."""
-    verifier = Verifier()
-    frames = [marks(rows, verifier, path).assign(**place) for place, rows, path in _saved(results)]
-    cases = pd.concat(frames, ignore_index=True)
-    cases["touched"] = cases["marked"] > 0
-    found = cases.groupby(KEYS)
-    means = found[["tokens", "relevant", "marked", "right", "touched"]].mean()
-    return found.size().rename("cases").to_frame().join(means).reset_index()
+def _marks(rows: Sequence[dict], verifier: Verifier, where: str) -> list[dict]:
+    rubrics = [[criterion_from_json(one, where) for one in row["criteria"]] for row in rows]
+    verdicts = verifier([row["prompt"] for row in rows], [row["response"] for row in rows], rubrics)
+    return [
+        _one(row, criterion, verdict, np.array(relevance) >= HALF)
+        for row, rubric, known in zip(rows, rubrics, verdicts, strict=True)
+        for criterion, verdict, relevance in zip(rubric, known, row["relevance"], strict=True)
+        if taxonomy(criterion, verdict, row["response"]) is not None
+    ]
 
 
-def examples(results: Path, each: int = 4) -> pd.DataFrame:
-    """The first cases of every arm and step with a mark on a local criterion, `each` where it holds and where it fails.
-
-    marked, relevant: the words of the response that the discriminator and the rule mark
-    """
-    found = []
-    for place, rows, path in _saved(results):
-        counted = marks(rows, Verifier(), path).assign(**place)
-        counted["case"] = range(len(counted))
-        some = counted[counted["scope"].str.startswith("local") & (counted["marked"] > 0)]
-        texts = [_words(row, k) for row in rows for k in range(len(row["criteria"]))]
-        chosen = some.groupby("satisfied").head(each).sort_values(["satisfied", "case"])
-        found += [row[KEYS].to_dict() | texts[row["case"]] for _, row in chosen.iterrows()]
-    return pd.DataFrame(found)
-
-
-def _words(row: dict, k: int) -> dict:
-    """Criterion k of a rollout, the beginning of its response, and the words that are marked for it."""
-    criterion = criterion_from_json(row["criteria"][k], "a rollout")
-    [[verdict]] = Verifier()([row["prompt"]], [row["response"]], [[criterion]])
+def _one(row: dict, criterion: Criterion, verdict: Verdict, marked: np.ndarray) -> dict:
+    """marked: [T] of bool."""
+    rule, label = rule_of(criterion), taxonomy(criterion, verdict, row["response"])
     offsets = [(start, end) for start, end in row["offsets"]]
-    true = label_with(taxonomy(criterion, verdict, row["response"]), offsets, len(offsets))
-    pieces = [row["response"][start:end] for start, end in offsets]
-    marked, relevant = (
-        "|".join(piece for piece, p in zip(pieces, of, strict=True) if p >= HALF) for of in (row["relevance"][k], true)
-    )
-    return {"criterion": criterion.text, "response": row["response"][:200], "marked": marked, "relevant": relevant}
+    relevant = np.array(label_with(label, offsets, len(offsets)), dtype=bool)
+    pieces = np.array([row["response"][start:end] for start, end in offsets], dtype=object)
+    counted = (len(offsets), relevant.sum(), marked.sum(), (relevant & marked).sum())
+    return dict(zip(COUNTS, counted, strict=True)) | {
+        "scope": rule.scope if rule.scope == "global" else f"{rule.scope}, {rule.polarity}",
+        "satisfied": verdict.value,
+        "criterion": criterion.text,
+        "response": row["response"],
+        "words marked": "|".join(pieces[marked]),
+        "words relevant": "|".join(pieces[relevant]),
+    }
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """Means over the cases of each scope and verdict; `touched`: the share of cases with a mark."""
+    grouped = found.assign(touched=found["marked"] > 0).groupby(KEYS)
+    return grouped.size().rename("cases").to_frame().join(grouped[[*COUNTS, "touched"]].mean()).reset_index()
+
+
+def examples(found: pd.DataFrame, each: int = 4) -> pd.DataFrame:
+    """The first cases of every arm and step with a mark on a local criterion: so many where it holds and where not."""
+    some = found[found["scope"].str.startswith("local") & (found["marked"] > 0)]
+    chosen = some.groupby(["arm", "seed", "step", "satisfied"]).head(each)
+    shown = chosen.assign(response=chosen["response"].str[:200])[
+        [*KEYS, "criterion", "response", "words marked", "words relevant"]
+    ]
+    return shown.sort_values(["arm", "seed", "step", "satisfied"], kind="stable", ignore_index=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,9 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def write() -> None:
         results = RESULTS / options.profile
-        for name, found in {"rollout_marks": table(results), "rollout_examples": examples(results)}.items():
-            write_text(results / "tables" / f"{name}.csv", found.to_csv(index=False, float_format="%.4f"))
-            print(f"{name}\n\n{markdown_table(found, 2)}")
+        found = cases(results)
+        for name, made in {"rollout_marks": table(found), "rollout_examples": examples(found)}.items():
+            write_text(results / "tables" / f"{name}.csv", made.to_csv(index=False, float_format="%.4f"))
+            print(f"{name}\n\n{markdown_table(made, 2)}")
 
     return guarded(write)
 
