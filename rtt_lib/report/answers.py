@@ -146,13 +146,16 @@ def length_bias(simulation: pd.DataFrame, shortest: pd.DataFrame) -> str:
 
 def rtt_grpo(early: pd.DataFrame, after: pd.DataFrame) -> str:
     """Notebook 06: RTT minus RL with the same reward, early in training and after it."""
-    return " ".join(
-        (
-            compared(early, "RTT-AON", "RL-AON", "first quarter", "In the first quarter of training"),
-            compared(after, "RTT-AON", "RL-AON", when="After training"),
-            compared(after, "RTT-CSR", "RL-CSR", when="After training"),
-        )
-    )
+    return f"{early_lead(early)} {after_training(after)}"
+
+
+def early_lead(early: pd.DataFrame) -> str:
+    return compared(early, "RTT-AON", "RL-AON", "first quarter", "In the first quarter of training")
+
+
+def after_training(after: pd.DataFrame) -> str:
+    pairs = (("RTT-AON", "RL-AON"), ("RTT-CSR", "RL-CSR"))
+    return " ".join(compared(after, arm, against, when="After training") for arm, against in pairs)
 
 
 def baselines_and_ablations(table_1: pd.DataFrame, ablations: pd.DataFrame, betas: pd.DataFrame) -> str:
