@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from transformers import PreTrainedTokenizerBase
 
 from rtt_lib.analysis.contrasts import Contrast, Result, compare, values_of
 from rtt_lib.methods.turns import UNLEARNED, Encoded
-from rtt_lib.report.figures import empty_figure
+from rtt_lib.report.figures import empty_figure, few_at_a_time
 from rtt_lib.report.theme import arm_color
 from rtt_lib.stats import ENOUGH_RUNS, bootstrap
 from rtt_lib.verify import verify
@@ -99,26 +100,30 @@ def hsr_table(scores: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 
 def hsr_figure(scores: pd.DataFrame, arms: Sequence[str], world: str = "nested", title: str = "") -> Figure:
-    """A line an arm over the levels, with bootstrap intervals over base policies."""
-    if scores.empty or not {f"level {level}" for level in LEVELS} <= set(scores.columns):
+    """A line an arm over the levels, with bootstrap intervals over base policies; at most four arms a panel."""
+    measured = not scores.empty and {f"level {level}" for level in LEVELS} <= set(scores.columns)
+    present = set(scores.loc[scores["world"] == world, "arm"]).intersection(arms) if measured else set()
+    if not present:
         return empty_figure(title)
-    fig, ax = plt.subplots(figsize=(7, 4.2))
-    for arm in arms:
-        here = scores[(scores["world"] == world) & (scores["arm"] == arm)]
-        if here.empty:
-            continue
-        values = here[[f"level {level}" for level in LEVELS]].to_numpy(float) * POINTS
-        mean = values.mean(0)
-        ax.plot(LEVELS, mean, color=arm_color(arm), marker="o", markersize=4, label=arm)
-        if len(here) >= ENOUGH_RUNS:
-            bounds = np.array([bootstrap(column, here["seed"].str[0].tolist()) for column in values.T])
-            ax.fill_between(LEVELS, bounds[:, 0], bounds[:, 1], color=arm_color(arm), alpha=0.12, linewidth=0)
-    ax.set_xticks(LEVELS, [f"{level}" for level in LEVELS])
-    ax.set_xlabel("level: number of criteria")
-    ax.set_ylabel("prompts with all criteria met (%)")
-    ax.set_title(title)
-    ax.legend(loc="upper right", fontsize=8)
+    parts = few_at_a_time([arm for arm in arms if arm in present])
+    fig, axes = plt.subplots(1, len(parts), figsize=(5.2 * len(parts), 4.2), sharey=True, squeeze=False)
+    for ax, part in zip(axes[0], parts, strict=True):
+        for arm in part:
+            _hsr_line(ax, scores[(scores["world"] == world) & (scores["arm"] == arm)], arm)
+        ax.set_xticks(LEVELS, [f"{level}" for level in LEVELS])
+        ax.set_xlabel("level: number of criteria")
+        ax.legend(loc="upper right", fontsize=8)
+    axes[0, 0].set_ylabel("prompts with all criteria met (%)")
+    fig.suptitle(title, x=0, ha="left", fontsize=12)
     return fig
+
+
+def _hsr_line(ax: Axes, here: pd.DataFrame, arm: str) -> None:
+    values = here[[f"level {level}" for level in LEVELS]].to_numpy(float) * POINTS
+    ax.plot(LEVELS, values.mean(0), color=arm_color(arm), marker="o", markersize=4, label=arm)
+    if len(here) >= ENOUGH_RUNS:
+        bounds = np.array([bootstrap(column, here["seed"].str[0].tolist()) for column in values.T])
+        ax.fill_between(LEVELS, bounds[:, 0], bounds[:, 1], color=arm_color(arm), alpha=0.12, linewidth=0)
 
 
 def contrast_figure(results: Sequence[Result], title: str) -> Figure:

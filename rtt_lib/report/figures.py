@@ -69,7 +69,7 @@ def learning_curves(
     if chosen.empty or not measures:
         return empty_figure(title)
     worlds = chosen["world"].unique()
-    parts = _few_at_a_time([arm for arm in arms if arm in set(chosen["arm"])])
+    parts = few_at_a_time([arm for arm in arms if arm in set(chosen["arm"])])
     lines = -(-len(measures) // PANELS_IN_A_ROW)  # of panels for one world and part
     columns, rows = -(-len(measures) // lines), len(worlds) * len(parts) * lines
     fig, axes = plt.subplots(rows, columns, figsize=(4.6 * columns + 0.6, 3.1 * rows + 0.4), squeeze=False)
@@ -95,7 +95,7 @@ def learning_curves(
     return fig
 
 
-def _few_at_a_time(arms: Sequence[str]) -> list[Sequence[str]]:
+def few_at_a_time(arms: Sequence[str]) -> list[Sequence[str]]:
     """Parts of at most four arms, as equal in size as can be."""
     parts = -(-len(arms) // MOST_ARMS)
     size = -(-len(arms) // parts)

@@ -51,6 +51,18 @@ VARIANT_COLORS = {  # the first one found in a name counts: "relative noisy" is 
     "uniform": "#BBAA44",
     "random": "#888888",
     "control": "#666666",
+    "shuffled": "#2A9D8F",
+    "reversed": "#C75B12",
+    "separate": "#9D4EDD",
+    "level": "#C19A00",  # "Conifer level 1"
+    "easy": "#588157",  # "easy to hard"
+    "bandit": "#5A189A",
+    "filter": "#0F6E84",
+    "scaffold": "#D1495B",
+    "no draft": "#4A4E69",
+    "bare": "#8F2D56",
+    "wrong": "#218380",
+    "loss": "#73683B",
 }
 
 
