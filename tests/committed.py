@@ -10,7 +10,7 @@ import pandas as pd
 from rtt_lib.profile import REPOSITORY
 
 RESULTS = REPOSITORY / "results"
-PROFILES = ("micro", "smol-cpu", "smol-ten")
+PROFILES = ("micro", "smol-cpu", "smol-ten", "conifer")
 
 
 @cache

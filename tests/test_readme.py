@@ -221,6 +221,37 @@ def text_runs() -> list[str]:
     ]
 
 
+def of_conifer(name: str, measure: str) -> str:
+    found = table("conifer_secondary", "conifer").set_index(["world", "contrast"]).loc[("nested", name)]
+    assert (found["measure"], found["n"]) == (measure, 4)
+    return f"{found['points']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+
+
+def conifers_claims() -> list[str]:
+    found = table("conifer_claims", "conifer").set_index("claim")
+    assert set(found["n"]) == {8} and len(table("conifer_secondary", "conifer")) == 29
+    verdicts = found["verdict"].to_dict()
+    assert {claim for claim, verdict in verdicts.items() if verdict == "supported"} == {"K-C1", "K-C3", "K-C7"}
+    assert {claim for claim, verdict in verdicts.items() if verdict == "contradicted"} == {"K-C5"}
+    negligible = {claim for claim, verdict in verdicts.items() if verdict == "negligible"}
+    assert negligible == {"K-C4", "K-C6", "K-R1", "K-R2"}
+    said = {claim: in_points(one) for claim, one in found.iterrows()}
+    early, late = (f"Conifer separate {first} first - Conifer separate" for first in ("easy", "hard"))
+    return [
+        f"SFT on five levels ends {said['K-C1']} above SFT on level 1. After DPO the lead is still {said['K-C3']}",
+        f"is undecided: {said['K-C2']}",
+        f"Easy to hard minus the mean of shuffled and reversed is {said['K-C4']}, within",
+        f"fewer criteria on counts and lengths: {said['K-C5']}.",
+        f"(K-C6): {said['K-C6']} at levels 4 and 5.",
+        f"(K-C7): {said['K-C7']} in criteria on counts and lengths.",
+        f"easy to hard minus mixed levels is {said['K-R1']} (K-R1)",
+        f"minus mixed levels {said['K-R2']} (K-R2)",
+        f"RTT-CSR minus RL-CSR is {said['K-R3']} there (K-R3)",
+        f"easy ones first ends {of_conifer(early, 'all satisfied')} above mixed ones, and hard ones first "
+        f"{of_conifer(late, 'all satisfied')} (",
+    ]
+
+
 TEN = "smol-ten"
 
 
@@ -331,6 +362,7 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     sparse_rewards_and_the_rival,
     where_the_credit_goes,
     the_other_claims,
+    conifers_claims,
     on_text_on_a_gpu,
     marked_in_rollouts,
     benchmarks_on_a_gpu,
@@ -357,17 +389,18 @@ def test_no_other_number_is_said():
         "76%",
         "3 to 14%",
     ]
-    assert A_NUMBER.findall(rest.replace("95% bootstrap interval", "")) == []
+    assert A_NUMBER.findall(re.sub("95% (bootstrap|paired t) interval", "", rest)) == []
 
 
 # --- README.md ---
 
 
-def test_what_came_out_in_six_lines():
+def test_what_came_out_in_seven_lines():
     quarters = table("core_quarters").query("measure == 'first quarter'").set_index(["world", "arm"])
     led = {place: f"{100 * value:.1f}" for place, value in quarters["difference"].items()}
     aon = {world: in_points(core(world, "RTT-AON")) for world in "LMSU"}
     early = [led[world, "RTT-AON"] for world in "LMSU"]
+    conifer = {claim: in_points(one) for claim, one in table("conifer_claims", "conifer").set_index("claim").iterrows()}
     sentences = [
         f"by {', '.join(early[:3])} and {early[3]} points in L, M, S and U with AON",
         f"RTT-AON minus RL-AON is {aon['M']} there.",
@@ -377,9 +410,11 @@ def test_what_came_out_in_six_lines():
         f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
         f"{in_points(core('S', 'RTT-AON', 'RL-CSR'))} in S.",
         f"RTT-AON minus RL-AON is {over_prompts('RTT-AON', 'RL-AON')}, this time over prompts.",
+        f"SFT on prompts of one to five criteria ends {conifer['K-C1']} above SFT on prompts of one.",
+        f"Turns from easy to hard differ by {conifer['K-C4']} from others.",
     ]
     text = " ".join(section("What came out").partition(readme.BEGIN)[0].split())
-    assert text.count("- **") == 6
+    assert text.count("- **") == 7
     assert [sentence for sentence in sentences if sentence not in text] == []
     for sentence in sentences:
         text = text.replace(sentence, "")
