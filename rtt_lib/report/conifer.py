@@ -100,7 +100,7 @@ def hsr_table(scores: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 
 def hsr_figure(scores: pd.DataFrame, arms: Sequence[str], world: str = "nested", title: str = "") -> Figure:
-    """A line an arm over the levels, with bootstrap intervals over base policies; at most four arms a panel."""
+    """A line an arm over the levels, with bootstrap intervals over its n base policies; at most four arms a panel."""
     measured = not scores.empty and {f"level {level}" for level in LEVELS} <= set(scores.columns)
     present = set(scores.loc[scores["world"] == world, "arm"]).intersection(arms) if measured else set()
     if not present:
@@ -120,7 +120,7 @@ def hsr_figure(scores: pd.DataFrame, arms: Sequence[str], world: str = "nested",
 
 def _hsr_line(ax: Axes, here: pd.DataFrame, arm: str) -> None:
     values = here[[f"level {level}" for level in LEVELS]].to_numpy(float) * POINTS
-    ax.plot(LEVELS, values.mean(0), color=arm_color(arm), marker="o", markersize=4, label=arm)
+    ax.plot(LEVELS, values.mean(0), color=arm_color(arm), marker="o", markersize=4, label=f"{arm} (n = {len(here)})")
     if len(here) >= ENOUGH_RUNS:
         bounds = np.array([bootstrap(column, here["seed"].str[0].tolist()) for column in values.T])
         ax.fill_between(LEVELS, bounds[:, 0], bounds[:, 1], color=arm_color(arm), alpha=0.12, linewidth=0)
