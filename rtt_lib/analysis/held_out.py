@@ -21,13 +21,13 @@ from rtt_lib.bench.grade import Values
 from rtt_lib.bench.scores import difference, interval, scores
 from rtt_lib.command import guarded
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_jsonl, write_text
+from rtt_lib.files import read_jsonl
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.profile import RESULTS, Profile
 from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import HELD_OUT
-from rtt_lib.tables import markdown_table
+from rtt_lib.tables import markdown_table, save_table
 from rtt_lib.worlds.text.evaluation import make_verifier
 from rtt_lib.worlds.text.prompts import held_out_prompts
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = answered(load_profile(results / "profile.yaml"), results)
         tables = {"held_out": accuracies(found), "held_out_pairs": pairs(found), "held_out_families": families(found)}
         for name, table in tables.items():
-            write_text(results / "tables" / f"{name}.csv", table.to_csv(index=False, float_format="%.4f"))
+            save_table(table, name, results)
             print(f"{name}\n\n{markdown_table(table)}")
 
     return guarded(write)

@@ -17,16 +17,16 @@ import pandas as pd
 
 from rtt_lib.command import guarded
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_jsonl, write_text
+from rtt_lib.files import read_jsonl
 from rtt_lib.profile import RESULTS
 from rtt_lib.relevance.annotate import label_with, taxonomy
+from rtt_lib.relevance.validate import HALF
 from rtt_lib.schema import Criterion, criterion_from_json
-from rtt_lib.tables import markdown_table
+from rtt_lib.tables import markdown_table, save_table
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import Verdict
 
-HALF = 0.5  # relevance is rounded there
 KEYS = ["arm", "seed", "step", "scope", "satisfied"]
 COUNTS = ["tokens", "relevant", "marked", "right"]
 
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = RESULTS / options.profile
         found = cases(results)
         for name, made in {"rollout_marks": table(found), "rollout_examples": examples(found)}.items():
-            write_text(results / "tables" / f"{name}.csv", made.to_csv(index=False, float_format="%.4f"))
+            save_table(made, name, results)
             print(f"{name}\n\n{markdown_table(made, 2)}")
 
     return guarded(write)

@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", help="comma-separated; default: all of the profile")
     parser.add_argument("--steps", type=int, help="rollout steps of each run; default: as many as end in time")
     parser.add_argument("--least", type=int, default=40, help="steps without which a further seed is not begun (40)")
-    parser.add_argument("--answering", type=float, default=110, help="seconds that a seed's evaluation takes (110)")
+    parser.add_argument("--answering", type=float, default=120, help="seconds that a seed's evaluation takes (120)")
     options = parser.parse_args(arguments)
 
     def begin() -> None:
