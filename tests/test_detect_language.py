@@ -1,4 +1,4 @@
-"""The language of a text: every probability is langdetect's, to the last bit, whatever the text and the seed."""
+"""The language of a text is langdetect's, whatever the text and the seed, and so is every probability, to the last bit."""
 
 from __future__ import annotations
 
@@ -60,6 +60,11 @@ def profiles() -> Profiles:
     return Profiles(langdetect.PROFILES_DIRECTORY)
 
 
+class EveryTrial(QuickDetector):
+    def _decided(self, left: int) -> bool:
+        return False
+
+
 def probabilities(detector, text: str) -> list[float] | str:
     detector.append(text)
     try:
@@ -67,6 +72,14 @@ def probabilities(detector, text: str) -> list[float] | str:
     except LangDetectException as error:
         return str(error)
     return detector.langprob
+
+
+def language(detector, text: str) -> str:
+    detector.append(text)
+    try:
+        return detector.detect()
+    except LangDetectException as error:
+        return str(error)
 
 
 def test_the_shares_are_langdetects(factory, profiles):
@@ -81,8 +94,42 @@ def test_the_probabilities_are_langdetects(factory, profiles, text):
     for seed in (0, 1, 7):
         factory.seed = seed
         for form in (text, text.upper(), text[:9], f"{text}\n\n{text}"):
-            said = probabilities(QuickDetector(profiles, seed), form)
+            said = probabilities(EveryTrial(profiles, seed), form)
             assert said == probabilities(factory.create(), form), (seed, form)
+
+
+@pytest.mark.parametrize("text", [*SENTENCES.values(), *ODD.values()], ids=[*SENTENCES, *ODD])
+def test_the_languages_are_langdetects(factory, profiles, text):
+    """Short pieces and mixtures too, on which the seven trials disagree."""
+    mixed = " ".join(f"{word} {other}" for word, other in zip(text.split(), SENTENCES["fr"].split(), strict=False))
+    for seed in range(5):
+        factory.seed = seed
+        for form in (text, text.upper(), text[:9], text[9:15], mixed):
+            assert language(QuickDetector(profiles, seed), form) == language(factory.create(), form), (seed, form)
+
+
+def test_trials_that_cannot_change_the_answer_are_left_out(profiles):
+    clear, unclear = QuickDetector(profiles, 0), QuickDetector(profiles, 0)
+    language(clear, SENTENCES["de"])
+    assert sum(clear.langprob) == pytest.approx(4 / 7)
+    language(unclear, ODD["mixed languages"])
+    assert sum(unclear.langprob) > 4 / 7 + 0.1
+
+
+@pytest.mark.parametrize(
+    "means, left, decided",
+    [
+        ([0.0, 4 / 7], 3, True),
+        ([3 / 7, 0.0], 4, False),  # four that go to the other would win
+        ([0.1, 0.4, 0.5 / 7], 2, True),
+        ([0.2, 0.4, 0.8 / 7], 2, False),
+        ([0.5, 0.5], 0, False),  # a draw is left to langdetect's own order
+    ],
+)
+def test_when_an_answer_is_decided(profiles, means, left, decided):
+    detector = QuickDetector(profiles, 0)
+    detector.langprob = means
+    assert detector._decided(left) == decided
 
 
 @pytest.mark.parametrize("language, text", SENTENCES.items())
