@@ -206,11 +206,16 @@ def decided(*verdicts: str) -> pd.DataFrame:
 
 def test_serl_groups_claims_by_verdict_and_says_when_nothing_was_run():
     claims, credit = decided("supported", "undecided", "supported"), decided("untested")
-    turning = {"accuracy": 0.53, "low": 0.5, "high": 0.58, "rises": 0.99, "n": 40}
+    turning = {"accuracy": 0.53, "low": 0.5, "high": 0.58, "rises": 0.99, "least": 0.4, "most": 0.8, "gain": 0.1}
     first, second, third = sentences_of(answers.serl(claims, turning, credit))
     assert first == "On SERL's claims: supported C1 and C3, undecided C2."
     assert "of accuracy 53% [50%, 58%]" in second and second.endswith("99% of the resamples.")
     assert third == "On token credit: untested C1."
+    outside = turning | {"accuracy": None, "low": None, "high": None}
+    assert "right in 40% to 80% of the pairs, and by a straight line the actor gains with all of them." in answers.serl(
+        claims, outside, credit
+    )
+    assert "the actor loses with all of them" in answers.serl(claims, outside | {"gain": -0.1}, credit)
     few = dict.fromkeys(turning)
     assert "Too few runs tell" in answers.serl(claims, few, credit)
     nothing = answers.serl(decided("untested", "untested"), few, credit)

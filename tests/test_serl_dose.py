@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from rtt_lib.analysis import serl_dose
-from rtt_lib.analysis.serl_dose import FORECASTS, forecast_table, gains, turning_point, what_consistency_tells
+from rtt_lib.analysis.serl_dose import (
+    FORECASTS,
+    by_world,
+    forecast_table,
+    gains,
+    turning_point,
+    what_consistency_tells,
+)
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.worlds.judged.language import WORLDS
 
@@ -48,6 +55,25 @@ def test_the_turning_point_is_where_the_gain_is_zero():
     found = turning_point(gains(runs()))
     assert found["accuracy"] == pytest.approx(0.55) and found["rises"] == 1 and found["n"] == 20
     assert found["low"] == pytest.approx(0.55) and found["high"] == pytest.approx(0.55)
+    assert found["least"] < 0.55 < found["most"] and found["gain"] == pytest.approx(gains(runs())["actor's gain"].mean())
+
+
+def test_a_line_says_nothing_beyond_the_accuracies_that_were_measured():
+    better = gains(runs()).assign(**{"actor's gain": lambda found: found["actor's gain"] + 10})
+    found = turning_point(better)
+    assert [found[name] for name in ("accuracy", "low", "high")] == [None] * 3 and found["rises"] == 1
+    assert found["gain"] == pytest.approx(better["actor's gain"].mean())
+
+
+def test_gains_by_world():
+    found = gains(runs())
+    table = by_world(found).set_index("world")
+    for world, rows in found.groupby("world"):
+        assert table.loc[world, "actor's gain"] == pytest.approx(rows["actor's gain"].mean())
+        assert table.loc[world, "low"] <= rows["actor's gain"].mean() <= table.loc[world, "high"]
+        assert table.loc[world, "runs that lose"] == sum(value < 0 for value in rows["actor's gain"])
+    assert set(table["n"]) == {5} and 0 < table["runs that lose"].sum() < len(found)
+    assert by_world(gains(runs(seeds=2)))["low"].isna().all()
 
 
 @pytest.mark.parametrize("size", [{"worlds": 1}, {"seeds": 2}])

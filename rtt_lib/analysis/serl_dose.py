@@ -91,18 +91,37 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
     )
 
 
+def by_world(found: pd.DataFrame) -> pd.DataFrame:
+    """One row a world: how good its judges were, before and after, and what its actors gained; bootstrap intervals."""
+    rows = []
+    for world, runs in found.groupby("world", sort=False):
+        enough = len(runs) >= ENOUGH_RUNS
+        gain, bases = runs["actor's gain"].to_numpy(), list(runs["seed"].str[0])
+        low, high = bootstrap(gain, bases) if enough else (None, None)
+        means = {name: runs[name].mean() for name in ("accuracy before", "accuracy after", "actor's gain")}
+        rows.append({"world": world, **means, "low": low, "high": high, "runs that lose": sum(gain < 0), "n": len(runs)})
+    return pd.DataFrame(rows)
+
+
 def turning_point(found: pd.DataFrame, seed: int = 0) -> dict[str, float | None]:
     """The judge's accuracy at the start at which the actor's gain is zero, by a straight line through all runs.
 
-    Its interval is from resampled base policies, which are what varies. `rises`: share of resamples whose line rises;
-    where that is not near one there is no such point.
+    None where no accuracy that was measured, `least` to `most`, is that: a line says nothing beyond its points. The
+    interval is from resampled base policies, which are what varies. `rises`: share of resamples whose line rises;
+    where that is not near one there is no such point. `gain`: the mean gain of all runs.
     """
+    names = ("accuracy", "low", "high", "rises", "least", "most", "gain")
+    result: dict[str, float | None] = dict.fromkeys(names) | {"n": len(found)}
     if found["seed"].nunique() < ENOUGH_RUNS or found["world"].nunique() < 2:
-        return dict.fromkeys(("accuracy", "low", "high", "rises")) | {"n": len(found)}
+        return result
     lines = [_line(part) for part in _resampled(found, seed)]
-    low, high = percentile_interval([_zero(line) for line in lines if line[0] > 0] or [np.nan])
-    rises = float(np.mean([slope > 0 for slope, _ in lines]))
-    return {"accuracy": _zero(_line(found)), "low": low, "high": high, "rises": rises, "n": len(found)}
+    accuracy, before = _zero(_line(found)), found["accuracy before"]
+    result |= {"least": before.min(), "most": before.max(), "gain": found["actor's gain"].mean()}
+    result["rises"] = float(np.mean([slope > 0 for slope, _ in lines]))
+    if before.min() <= accuracy <= before.max():
+        low, high = percentile_interval([_zero(line) for line in lines if line[0] > 0] or [np.nan])
+        result |= {"accuracy": accuracy, "low": low, "high": high}
+    return result
 
 
 def _line(found: pd.DataFrame) -> tuple[float, float]:

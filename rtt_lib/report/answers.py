@@ -239,8 +239,14 @@ def serl(claims: pd.DataFrame, turning: Mapping[str, float | None], by_criterion
 
 
 def _judge(turning: Mapping[str, float | None]) -> str:
-    if turning["accuracy"] is None:
+    if turning["gain"] is None:
         return "Too few runs tell how good the judge must be."
+    if turning["accuracy"] is None:
+        verb = "gains" if turning["gain"] > 0 else "loses"
+        return (
+            f"Before training the judges are right in {turning['least']:.0%} to {turning['most']:.0%} of the pairs, and "
+            f"by a straight line the actor {verb} with all of them."
+        )
     numbers = f"{turning['accuracy']:.0%} [{turning['low']:.0%}, {turning['high']:.0%}]"
     return (
         f"By a straight line the actor gains nothing from a judge of accuracy {numbers}, and the line rises in "
