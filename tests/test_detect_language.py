@@ -1,4 +1,4 @@
-"""The language of a text is langdetect's, whatever the text and the seed, and so is every probability, to the last bit."""
+"""The language of a text is langdetect's, whatever the text and the seed; every probability too, to the last bit."""
 
 from __future__ import annotations
 

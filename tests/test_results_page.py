@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import facts_of_neighbours
 import facts_of_text
 import pytest
 import yaml
@@ -154,7 +155,7 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     sparse_rewards_and_the_rival,
     where_the_credit_goes,
     the_other_claims,
-    facts_of_text.conifers_claims,
+    facts_of_neighbours.conifers_claims,
     facts_of_text.on_text_on_a_gpu,
     facts_of_text.marked_in_rollouts,
     facts_of_text.benchmarks_on_a_gpu,

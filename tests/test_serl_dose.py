@@ -52,10 +52,11 @@ def test_the_forecast_stands_beside_the_runs():
 
 
 def test_the_turning_point_is_where_the_gain_is_zero():
-    found = turning_point(gains(runs()))
+    points = gains(runs())
+    found = turning_point(points)
     assert found["accuracy"] == pytest.approx(0.55) and found["rises"] == 1 and found["n"] == 20
     assert found["low"] == pytest.approx(0.55) and found["high"] == pytest.approx(0.55)
-    assert found["least"] < 0.55 < found["most"] and found["gain"] == pytest.approx(gains(runs())["actor's gain"].mean())
+    assert found["least"] < 0.55 < found["most"] and found["gain"] == pytest.approx(points["actor's gain"].mean())
 
 
 def test_a_line_says_nothing_beyond_the_accuracies_that_were_measured():
