@@ -99,7 +99,8 @@ def by_world(found: pd.DataFrame) -> pd.DataFrame:
         gain, bases = runs["actor's gain"].to_numpy(), list(runs["seed"].str[0])
         low, high = bootstrap(gain, bases) if enough else (None, None)
         means = {name: runs[name].mean() for name in ("accuracy before", "accuracy after", "actor's gain")}
-        rows.append({"world": world, **means, "low": low, "high": high, "runs that lose": sum(gain < 0), "n": len(runs)})
+        counts = {"runs that lose": sum(gain < 0), "n": len(runs)}
+        rows.append({"world": world, **means, "low": low, "high": high, **counts})
     return pd.DataFrame(rows)
 
 

@@ -244,8 +244,8 @@ def _judge(turning: Mapping[str, float | None]) -> str:
     if turning["accuracy"] is None:
         verb = "gains" if turning["gain"] > 0 else "loses"
         return (
-            f"Before training the judges are right in {turning['least']:.0%} to {turning['most']:.0%} of the pairs, and "
-            f"by a straight line the actor {verb} with all of them."
+            f"Before training the judges are right in {turning['least']:.0%} to {turning['most']:.0%} of the pairs, "
+            f"and by a straight line the actor {verb} with all of them."
         )
     numbers = f"{turning['accuracy']:.0%} [{turning['low']:.0%}, {turning['high']:.0%}]"
     return (
