@@ -21,6 +21,7 @@ from rtt_lib.analysis.serl_claims import (
     compare,
     decide,
     gain_after,
+    what_parts_do,
 )
 from rtt_lib.methods.arms import ARMS
 from rtt_lib.worlds.judged.language import WORLDS
@@ -111,3 +112,23 @@ def test_from_runs_to_the_table():
         "S-C7": UNTESTED,
     }
     assert table.loc["S-C1", "difference"] == pytest.approx(0.207) and table.loc["S-C5", "difference"] < 0
+
+
+def test_what_parts_do_is_the_mean_of_paired_differences():
+    scores = {"SERL": (0.8, 0.9, 0.7), "SERL no R_J": (0.7, 0.7, 0.7), "base": (0.5, 0.5)}
+    runs = pd.DataFrame(
+        [
+            {"world": "J65", "arm": arm, "seed": seed, "per constraint": value, "mean words": 10 * value}
+            for arm, values in scores.items()
+            for seed, value in zip(BASES, values, strict=False)
+        ]
+    )
+    found = what_parts_do(runs).set_index(["measure", "against"])
+    met = found.loc[("per constraint", "SERL no R_J")]
+    half = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert met["difference"] == pytest.approx(0.1) and met["n"] == 3
+    assert (met["low"], met["high"]) == (pytest.approx(0.1 - half), pytest.approx(0.1 + half))
+    assert found.loc[("mean words", "SERL no R_J"), "difference"] == pytest.approx(1)
+    two = found.loc[("per constraint", "base")]
+    assert two["n"] == 2 and two["difference"] == pytest.approx(0.35) and pd.isna(two["low"])
+    assert found.loc[("judge accuracy", "base"), "n"] == 0

@@ -165,13 +165,32 @@ def differences(claim: Claim, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Se
     """arm - baseline of each seed that has both."""
     if claim.column == STEPS:
         return gain_after(curves[(curves["arm"] == claim.arm) & (curves["world"] == claim.world)])
-    if claim.column not in runs:
+    return paired(runs, claim.world, claim.arm, claim.baseline, claim.column)
+
+
+def paired(runs: pd.DataFrame, world: str, arm: str, baseline: str, column: str) -> pd.Series:
+    """arm - baseline of each of BASES that has both."""
+    if column not in runs:
         return pd.Series(dtype=float)
-    frame = runs[(runs["world"] == claim.world) & runs["seed"].isin(BASES)]
-    table = frame.pivot_table(index="seed", columns="arm", values=claim.column)
-    if claim.arm not in table or claim.baseline not in table:
+    frame = runs[(runs["world"] == world) & runs["seed"].isin(BASES)]
+    table = frame.pivot_table(index="seed", columns="arm", values=column)
+    if arm not in table or baseline not in table:
         return pd.Series(dtype=float)
-    return (table[claim.arm] - table[claim.baseline]).dropna()
+    return (table[arm] - table[baseline]).dropna()
+
+
+def what_parts_do(runs: pd.DataFrame, world: str = "J65", full: str = "SERL") -> pd.DataFrame:
+    """`full` minus every other arm, in what actor and judge are measured by. No claim was fixed about these pairs, and
+    their intervals are not corrected for their number."""
+    arms = [arm for arm in dict.fromkeys(runs["arm"][runs["world"] == world]) if arm != full]
+    rows = []
+    for column in (SCORE, "judge accuracy", "mean words"):
+        for arm in arms:
+            found = intervals(paired(runs, world, full, arm, column))
+            low, high = found.get("low", math.nan), found.get("high", math.nan)
+            pair = {"measure": column, "world": world, "arm": full, "against": arm}
+            rows.append({**pair, "difference": found["difference"], "low": low, "high": high, "n": found["pairs"]})
+    return pd.DataFrame(rows)
 
 
 def gain_after(curves: pd.DataFrame) -> pd.Series:
