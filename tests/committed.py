@@ -11,7 +11,7 @@ import pandas as pd
 from rtt_lib.profile import REPOSITORY
 
 RESULTS = REPOSITORY / "results"
-PROFILES = ("micro", "smol-cpu", "smol-ten", "conifer")
+PROFILES = ("micro", "smol-cpu", "smol-ten", "conifer", "serl")
 OPEN = "no difference shown"
 TEN = "smol-ten"
 A_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+|(?<![\w.])\d+%|\d+ to \d+%")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from committed import in_points, table
 
+TOKENS = {"S-T1": "undecided", "S-T2": "undecided", "S-T3": "undecided", "S-T4": "undecided", "S-T5": "supported"}
+
 
 def of_conifer(name: str, measure: str) -> str:
     found = table("conifer_secondary", "conifer").set_index(["world", "contrast"]).loc[("nested", name)]
@@ -33,4 +35,61 @@ def conifers_claims() -> list[str]:
         f"RTT-CSR minus RL-CSR is {said['K-R3']} there (K-R3)",
         f"easy ones first ends {of_conifer(early, 'all satisfied')} above mixed ones, and hard ones first "
         f"{of_conifer(late, 'all satisfied')} (",
+    ]
+
+
+def of_serl(against: str, measure: str = "per constraint", factor: float = 100) -> str:
+    place = (measure, "J65", "SERL", against)
+    found = table("serl_parts", "serl").set_index(["measure", "world", "arm", "against"]).loc[place]
+    assert found["n"] == 8
+    return in_points(found, factor)
+
+
+def serls_claims() -> list[str]:
+    found = table("serl_claims", "serl").set_index("claim")
+    assert set(found["n"]) == {8}
+    verdicts = found["verdict"].to_dict()
+    assert {claim for claim, verdict in verdicts.items() if verdict == "supported"} == {"S-C1", "S-C3", "S-C4", "S-C5"}
+    assert verdicts["S-C7"] == "contradicted" and verdicts["S-C2"] == verdicts["S-C6"] == "undecided"
+    said = {claim: in_points(one) for claim, one in found.iterrows()}
+    words = in_points(found.loc["S-C6"], 1)
+    return [
+        f"SERL ends {said['S-C1']} above its base policy. With true verdicts more can be had: SERL minus RL-CSR is "
+        f"{of_serl('RL-CSR')}.",
+        f"it is right {said['S-C3']} points more often.",
+        f"SERL minus SERL without R_J is {of_serl('SERL no R_J')} in criteria, and minus SERL with a frozen judge "
+        f"{of_serl('SERL frozen judge')}.",
+        f"ends {said['S-C4']} above training the judge alone.",
+        f"from one half is {said['S-C5']} points off that of SERL with one order.",
+        f"rise by another {said['S-C7']} after step 48.",
+        f"SERL minus marks of single responses is {said['S-C2']} (S-C2). SERL minus SERL without length control is "
+        f"{words} words (S-C6).",
+    ]
+
+
+def where_serl_turns() -> list[str]:
+    worlds = table("serl_by_world", "serl").set_index("world")
+    assert set(worlds["n"]) == {8} and set(worlds["runs that lose"]) == {0}
+    turning = table("serl_turning_point", "serl").iloc[0]
+    assert turning["n"] == 48 and turning.isna()["accuracy"] and turning["rises"] > 0.9
+    gains, before = (100 * worlds[name] for name in ("actor's gain", "accuracy before"))
+    best = [gains[world] for world in worlds.index if world != "J45"]
+    return [
+        f"are right in {turning['least']:.0%} to {turning['most']:.0%} of the pairs at the start",
+        f"The mean gain is {gains['J45']:+.1f} points in the world `J45` and {min(best):+.1f} to {max(best):+.1f} in "
+        "the others.",
+        f"right in {before['J45']:.0f}% of the pairs",
+    ]
+
+
+def self_judged_tokens() -> list[str]:
+    found = table("serl_tokens", "serl").set_index("claim")
+    assert found["n"].min() >= 7 and found["verdict"].to_dict() == TOKENS
+    said = {claim: in_points(one) for claim, one in found.iterrows()}
+    return [
+        f"SERL per criterion minus SERL is {said['S-T1']} in `J65` (S-T1) and {said['S-T4']} in `J80` "
+        "(S-T4).",
+        f"Against as many questions to the judge it is {said['S-T2']} (S-T2), and against the same scores spread "
+        f"evenly {said['S-T3']} (S-T3).",
+        f"Minus the same credit by true verdicts it is {said['S-T5']} (S-T5;",
     ]

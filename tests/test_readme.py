@@ -26,8 +26,8 @@ def test_what_came_out_in_seven_lines():
     conifer = {claim: in_points(one) for claim, one in table("conifer_claims", "conifer").set_index("claim").iterrows()}
     sentences = [
         f"by {', '.join(early[:3])} and {early[3]} points in L, M, S and U with AON",
-        f"RTT-AON minus RL-AON is {aon['M']} there.",
-        f"{aon['L']} in L, {aon['S']} in S and {aon['U']} in U.",
+        f"RTT-AON minus RL-AON is {aon['M']} in M, where",
+        f"It is {aon['L']} in L, {aon['S']} in S and {aon['U']} in U.",
         f"In U it wrongly marks {wrongly_marked('base')[0]:.1f} tokens of a response as the last word before training "
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
         f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
@@ -35,6 +35,7 @@ def test_what_came_out_in_seven_lines():
         f"RTT-AON minus RL-AON is {over_prompts('RTT-AON', 'RL-AON')}, this time over prompts.",
         f"SFT on prompts of one to five criteria ends {conifer['K-C1']} above SFT on prompts of one.",
         f"Turns from easy to hard end {conifer['K-C4']} above turns in other orders.",
+        f"It satisfies {in_points(table('serl_claims', 'serl').iloc[0])} criteria in a hundred more than at its start.",
     ]
     text = " ".join(section("What came out").partition(readme.BEGIN)[0].split())
     assert text.count("- **") == 7
