@@ -87,8 +87,7 @@ def self_judged_tokens() -> list[str]:
     assert found["n"].min() >= 7 and found["verdict"].to_dict() == TOKENS
     said = {claim: in_points(one) for claim, one in found.iterrows()}
     return [
-        f"SERL per criterion minus SERL is {said['S-T1']} in `J65` (S-T1) and {said['S-T4']} in `J80` "
-        "(S-T4).",
+        f"SERL per criterion minus SERL is {said['S-T1']} in `J65` (S-T1) and {said['S-T4']} in `J80` (S-T4).",
         f"Against as many questions to the judge it is {said['S-T2']} (S-T2), and against the same scores spread "
         f"evenly {said['S-T3']} (S-T3).",
         f"Minus the same credit by true verdicts it is {said['S-T5']} (S-T5;",

@@ -11,7 +11,9 @@ from scipy.stats import spearmanr
 from rtt_lib.stats import ENOUGH_RUNS, bootstrap, percentile_interval
 
 SCORE, ACCURACY, AGREEMENT = "per constraint", "judge accuracy", "judge order agreement"
+FIRM = "judge firm accuracy"
 RESAMPLES = 2000
+MEANS = ("accuracy before", "accuracy after", "firm accuracy before", "firm accuracy after", "actor's gain")
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,15 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
     """One row per world and seed that has both `base` and `arm`: how the judge began, how it ended, what the actor
     gained."""
     keys = ["world", "seed"]
-    runs = runs.reindex(columns=["arm", *keys, ACCURACY, AGREEMENT, SCORE])  # without any run too
+    runs = runs.reindex(columns=["arm", *keys, ACCURACY, FIRM, AGREEMENT, SCORE])  # without any run too
     both = runs[runs["arm"] == "base"].merge(runs[runs["arm"] == arm], on=keys, suffixes=(" before", " after"))
     return pd.DataFrame(
         {
             **{key: both[key] for key in keys},
             "accuracy before": both[f"{ACCURACY} before"],
             "accuracy after": both[f"{ACCURACY} after"],
+            "firm accuracy before": both[f"{FIRM} before"],
+            "firm accuracy after": both[f"{FIRM} after"],
             "agreement before": both[f"{AGREEMENT} before"],
             "agreement after": both[f"{AGREEMENT} after"],
             "actor's gain": both[f"{SCORE} after"] - both[f"{SCORE} before"],
@@ -98,7 +102,7 @@ def by_world(found: pd.DataFrame) -> pd.DataFrame:
         enough = len(runs) >= ENOUGH_RUNS
         gain, bases = runs["actor's gain"].to_numpy(), list(runs["seed"].str[0])
         low, high = bootstrap(gain, bases) if enough else (None, None)
-        means = {name: runs[name].mean() for name in ("accuracy before", "accuracy after", "actor's gain")}
+        means = {name: runs[name].mean() for name in MEANS}
         counts = {"runs that lose": sum(gain < 0), "n": len(runs)}
         rows.append({"world": world, **means, "low": low, "high": high, **counts})
     return pd.DataFrame(rows)
