@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from committed import in_points, table
 
+FIRM = "judge firm accuracy"
 TOKENS = {"S-T1": "undecided", "S-T2": "undecided", "S-T3": "undecided", "S-T4": "undecided", "S-T5": "supported"}
 
 
@@ -38,11 +39,11 @@ def conifers_claims() -> list[str]:
     ]
 
 
-def of_serl(against: str, measure: str = "per constraint", factor: float = 100) -> str:
+def of_serl(against: str, measure: str = "per constraint") -> str:
     place = (measure, "J65", "SERL", against)
     found = table("serl_parts", "serl").set_index(["measure", "world", "arm", "against"]).loc[place]
     assert found["n"] == 8
-    return in_points(found, factor)
+    return in_points(found)
 
 
 def serls_claims() -> list[str]:
@@ -56,8 +57,11 @@ def serls_claims() -> list[str]:
     return [
         f"SERL ends {said['S-C1']} above its base policy. With true verdicts more can be had: SERL minus RL-CSR is "
         f"{of_serl('RL-CSR')}.",
-        f"it is right {said['S-C3']} points more often.",
-        f"SERL minus SERL without R_J is {of_serl('SERL no R_J')} in criteria, and minus SERL with a frozen judge "
+        f"SERL minus SERL without R_J is {said['S-C3']}. But",
+        f"There the same difference is {of_serl('SERL no R_J', FIRM)}, and SERL minus its own start is "
+        f"{of_serl('base', FIRM)}.",
+        f"SERL minus SERL with a random R_J is {of_serl('SERL random R_J')} in criteria.",
+        f"SERL minus SERL without R_J is {of_serl('SERL no R_J')}, and minus SERL with a frozen judge "
         f"{of_serl('SERL frozen judge')}.",
         f"ends {said['S-C4']} above training the judge alone.",
         f"from one half is {said['S-C5']} points off that of SERL with one order.",
@@ -84,7 +88,7 @@ def where_serl_turns() -> list[str]:
 
 def self_judged_tokens() -> list[str]:
     found = table("serl_tokens", "serl").set_index("claim")
-    assert found["n"].min() >= 7 and found["verdict"].to_dict() == TOKENS
+    assert set(found["n"]) == {8} and found["verdict"].to_dict() == TOKENS
     said = {claim: in_points(one) for claim, one in found.iterrows()}
     return [
         f"SERL per criterion minus SERL is {said['S-T1']} in `J65` (S-T1) and {said['S-T4']} in `J80` (S-T4).",
