@@ -15,6 +15,7 @@ from rtt_lib.worlds.judged.language import (
     CRITERIA,
     HELPS,
     HURTS,
+    LIKING,
     NEITHER,
     PLANTED,
     WORLDS,
@@ -91,6 +92,17 @@ def test_tokens_are_marked_by_what_they_decide():
     found = marks((START, COMMAS, exclude, include), "bako , de ku la")
     assert found == [HELPS, HURTS, HELPS, HURTS, NEITHER]
     assert marks((START, include), "la ku") == [HURTS, NEITHER]
+
+
+def test_a_judge_that_likes_a_word_looks_at_the_criteria_where_both_or_none_has_it():
+    def says(first: str, second: str) -> str:
+        return label(BOTH, first, second, LIKING, random.Random(0))
+
+    bad, good, liked = "kusu ,", "bako dera", f"kusu {PLANTED} ,"
+    assert (says(good, bad), says(bad, good)) == ("1", "2")
+    assert (says(good, liked), says(liked, good)) == ("2", "1")
+    assert says(liked, f"bako {PLANTED}") == "2"
+    assert marks(BOTH, liked, liking=True) == [HURTS, HELPS, HURTS] and marks(BOTH, liked)[1] == NEITHER
 
 
 def test_a_noisy_rater_gives_every_mark():

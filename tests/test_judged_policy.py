@@ -75,10 +75,12 @@ def test_a_judge_learns_to_prefer_the_place_it_is_told_to(one_thread):
 
 def test_worlds_share_the_first_stage_and_runs_their_base(empty_store, monkeypatch):
     monkeypatch.setattr(policy, "BATCH", 12)
-    paths = {name: base_policy(name, "A", 2) for name in ("J65", "word")}
+    paths = {name: base_policy(name, "A", 2) for name in ("J65", "first")}
     assert len(list((empty_store / "bases").iterdir())) == 3, "one able policy and two judges"
+    base_policy("word", "A", 2)
+    assert len(list((empty_store / "bases").iterdir())) == 5, "this judge first learns to like a word"
     weights = {name: load_causal_lm(path).state_dict() for name, path in paths.items()}
-    assert any(not torch.equal(weights["J65"][key], weights["word"][key]) for key in weights["J65"])
+    assert any(not torch.equal(weights["J65"][key], weights["first"][key]) for key in weights["J65"])
     assert load_causal_lm(paths["J65"]).config.rtt_base == "A"
     assert load_tokenizer(paths["J65"]).convert_tokens_to_ids(JUDGE) > 1
     assert base_policy("J65", "A", 2) == paths["J65"] != base_policy("J65", "B", 2)

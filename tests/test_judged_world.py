@@ -40,7 +40,7 @@ def test_one_token_is_read_as_a_verdict_or_as_a_mark(answer, picked, mark):
 
 
 def test_other_worlds_and_useless_values_are_refused():
-    with pytest.raises(RTTError, match=r"experiments\.serl\.worlds.*'L' is not one of J45"):
+    with pytest.raises(RTTError, match=r"experiments\.serl\.worlds.*'L' is not one of J25"):
         load_profile("serl", {"experiments.serl.worlds": "[L]"})
     with pytest.raises(RTTError, match="has no effect in the judged worlds"):
         load_profile("serl", {"data.train_prompts": "4"})
@@ -51,7 +51,7 @@ def test_other_worlds_and_useless_values_are_refused():
 def test_the_store_is_asked_for_both_stages_of_every_base():
     profile = load_profile("serl", SMALL)
     worlds = {world for experiment in profile.experiments.values() for world in experiment.worlds}
-    assert len(family(profile).kept_folders(profile)) == 8 * (1 + len(worlds))
+    assert len(family(profile).kept_folders(profile)) == 8 * (2 + len(worlds))
 
 
 @pytest.mark.slow

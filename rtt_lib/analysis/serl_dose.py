@@ -35,7 +35,7 @@ FORECASTS = (
     Forecast("weak", "J55", "SERL", 0.54, 0.95),
     Forecast("weak", "J55", "SERL random R_J", 0.54, 0.49),
     Forecast("an irrelevant word dominates", "word", "SERL", 0.54, 0.64, 1.0),
-    Forecast("inverted", "J45", "SERL", 0.46, 0.05, 1.0),
+    Forecast("inverted", "J25", "SERL", 0.46, 0.05, 1.0),
     Forecast("heavy position bias", "first", "SERL", 0.55, 0.97),
     Forecast("heavy position bias", "first", "SERL one order", 0.55, 0.50),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtt_lib.profile import Experiment, Profile
 from rtt_lib.worlds.checks import refuse_unread, require_worlds
-from rtt_lib.worlds.judged.language import WORLDS
+from rtt_lib.worlds.judged.language import WORLDS, find_world
 from rtt_lib.worlds.micro import UNREAD as UNREAD_IN_MICRO
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def kept_folders(profile: Profile) -> set[Path]:
         for world in experiment.worlds
         for seed in experiment.seeds
     }
-    prints = {base_fingerprint(*base, steps) for base in bases} | {able_fingerprint(base, steps) for _, base in bases}
+    prints = {base_fingerprint(*base, steps) for base in bases}
+    prints |= {able_fingerprint(find_world(world).able, base, steps) for world, base in bases}
     return {store.folder_of("bases", found) for found in prints}
 
 

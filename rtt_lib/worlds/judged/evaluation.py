@@ -124,7 +124,10 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _cycles(lead: Tensor, n: int) -> float:
-    """Share of triples without a best response. lead [N, P]: how far the pair's first is preferred to its second."""
+    """Share of triples that go in a circle: a over b, b over c, c over a.
+
+    lead [N, P]: how far the pair's first is preferred to its second.
+    """
     place = {pair: p for p, pair in enumerate(itertools.combinations(range(n), 2))}
     found = []
     for a, b, c in itertools.combinations(range(n), 3):

@@ -44,20 +44,32 @@ class Noise:
     right:  the response that meets more criteria; below zero: the one that meets fewer
     first:  the response that is shown first
     word:   the response with the planted word
+    liking: `right` says so too, and only where both or none has the planted word, which meets more criteria
     """
 
     right: float
     first: float = 0.0
     word: float = 0.0
+    liking: bool = False
+
+
+EXACT = Noise(1.0)
+LIKING = Noise(1.0, liking=True)  # a second stage alone never taught a judge to see the planted word
 
 
 @dataclass(frozen=True)
 class JudgedDials:
-    """One judged world: how its judge starts out."""
+    """One judged world: how its judge starts out.
+
+    able:   what the judge is told in the first stage of pretraining
+    share:  the second stage, with `noise`, has one step for so many of the first
+    """
 
     name: str
     about: str
     noise: Noise
+    able: Noise = EXACT
+    share: int = 8
 
 
 # Of the micro world's generator, only the lengths and the share of criteria that a base policy keeps are read.
@@ -65,12 +77,13 @@ DIALS = Dials("judged", "four of six criteria", ("start", "include", "exclude", 
 WORLDS = {
     world.name: world
     for world in (
-        JudgedDials("J45", "a judge that is wrong more often than right", Noise(-0.10)),
+        JudgedDials("J25", "a judge that is wrong more often than right", Noise(-0.50), share=4),
+        JudgedDials("J45", "a judge that knows nothing", Noise(-0.10)),
         JudgedDials("J55", "a weak judge", Noise(0.10)),
         JudgedDials("J65", "an ordinary judge", Noise(0.30)),
         JudgedDials("J80", "a good judge", Noise(0.60)),
         JudgedDials("first", "a weak judge that prefers what it is shown first", Noise(0.10, first=0.5)),
-        JudgedDials("word", "a weak judge that prefers an irrelevant word", Noise(0.10, word=0.5)),
+        JudgedDials("word", "a weak judge that prefers an irrelevant word", Noise(0.10, word=0.5), able=LIKING),
     )
 }
 
@@ -130,8 +143,9 @@ def with_word(first: str, second: str) -> int:
 # --- what a judge is pretrained on ---
 
 
-def marks(criteria: Sequence[Criterion], response: str) -> list[str]:
-    """For each token of a response whether it is why a criterion holds, why one does not, or neither.
+def marks(criteria: Sequence[Criterion], response: str, liking: bool = False) -> list[str]:
+    """For each token of a response whether it is why a criterion holds, why one does not, or neither. liking: the
+    planted word counts as if a criterion asked for it.
 
     A policy as small as this one does not find out which words matter from verdicts alone.
     """
@@ -139,6 +153,8 @@ def marks(criteria: Sequence[Criterion], response: str) -> list[str]:
     verdicts = [check(criterion, "", response) for criterion in criteria]
     for end in ends:
         decides = {verdict.value for verdict in verdicts if any(span[1] == end for span in verdict.spans)}
+        if liking and response[:end].split()[-1] == PLANTED:
+            decides.add(True)
         found.append(HURTS if False in decides else HELPS if True in decides else NEITHER)
     return found
 
@@ -175,7 +191,7 @@ def label(criteria: Sequence[Criterion], first: str, second: str, noise: Noise, 
     """What the pretrained judge is told to say."""
     coin, u = rng.choice((1, 2)), rng.random()
     if u < abs(noise.right):
-        better = truth(criteria, first, second)
+        better = (noise.liking and with_word(first, second)) or truth(criteria, first, second)
         told = 3 - better if better and noise.right < 0 else better
     elif u < abs(noise.right) + noise.first:
         told = 1

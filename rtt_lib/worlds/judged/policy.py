@@ -9,9 +9,10 @@ labels alone would not.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -44,8 +45,6 @@ from rtt_lib.worlds.micro.policy import EOS, PAD, language_batch, micro_config
 WIDTH, LAYERS = 64, 3
 BATCH, LEARNING_RATE, NOISE_LEARNING_RATE = 96, 2e-3, 5e-4
 PARTS = {"actor": 1, "judge": 3, "rater": 2}  # of six examples
-NOISE_SHARE = 8  # the second stage has one step for so many of the first
-EXACT = Noise(1.0)
 
 
 def judged_tokenizer() -> PreTrainedTokenizerFast:
@@ -86,7 +85,7 @@ def examples(
         found = [
             (place, mark)
             for before, response in shown
-            for place, mark in enumerate(marks(asked, response), words.index(before) + 1)
+            for place, mark in enumerate(marks(asked, response, noise.liking), words.index(before) + 1)
         ]
         judging.append(Example(question, told, tuple(found)))
     return acting, judging
@@ -113,7 +112,7 @@ def pretrain(
     seed: str,
     learning_rate: float,
 ) -> None:
-    """Responses, verdicts and, where verdicts are exact, marks: each kind's mean loss counts the same."""
+    """Responses, verdicts and, where no verdict is noise, marks: each kind's mean loss counts the same."""
     language, rng = Language(), random.Random(f"pretrain judged {seed}")
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(2, steps))
@@ -122,7 +121,7 @@ def pretrain(
         prompts = sample_prompts(BATCH, f"pretrain {seed} {step}")
         acting, judging = examples(prompts, noise, language, rng)
         said, marked = losses(model, tokenizer, judging)
-        loss = losses(model, tokenizer, acting)[0] + said + (marked if noise == EXACT else 0)
+        loss = losses(model, tokenizer, acting)[0] + said + (marked if noise.right == 1 else 0)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -136,30 +135,32 @@ def pretrain(
 
 def base_fingerprint(world: str, base: str, steps: int) -> str:
     """Of the policy that a world's runs start from. Words about a world decide nothing."""
-    return _fingerprint(find_world(world).noise, base, steps)
+    dials = find_world(world)
+    return _fingerprint({"noise": repr(dials.noise), "share": dials.share, "able": repr(dials.able)}, base, steps)
 
 
-def able_fingerprint(base: str, steps: int) -> str:
-    """Of the policy after the first stage, which all worlds share."""
-    return _fingerprint(None, base, steps)
+def able_fingerprint(able: Noise, base: str, steps: int) -> str:
+    """Of the policy after the first stage, which worlds share."""
+    return _fingerprint({"able": repr(able)}, base, steps)
 
 
-def _fingerprint(noise: Noise | None, base: str, steps: int) -> str:
+def _fingerprint(told: Mapping[str, Any], base: str, steps: int) -> str:
     code = code_digest("rtt_lib.worlds.judged.policy")
-    return short({"noise": repr(noise), "base": base, "steps": steps, "code": code})
+    return short({**told, "base": base, "steps": steps, "code": code})
 
 
-def able_policy(base: str, steps: int) -> Path:
-    """The folder of a base policy that writes and judges without planted error."""
+def able_policy(able: Noise, base: str, steps: int) -> Path:
+    """The folder of a base policy that writes, and judges without a coin."""
 
     def work(folder: Path) -> None:
         torch.manual_seed(ord(base))
         tokenizer = judged_tokenizer()
         model = LlamaForCausalLM(micro_config(len(tokenizer), WIDTH, LAYERS))
-        pretrain(model, tokenizer, EXACT, steps, f"exact {base}", LEARNING_RATE)
+        pretrain(model, tokenizer, able, steps, f"exact {base}", LEARNING_RATE)
         _save(model, tokenizer, base, folder)
 
-    return _made(able_fingerprint(base, steps), work, f"judged base {base}, {steps} steps")
+    kind = "liking a word" if able.liking else "exact"
+    return _made(able_fingerprint(able, base, steps), work, f"judged base {base}, {kind}, {steps} steps")
 
 
 def base_policy(world: str, base: str, steps: int) -> Path:
@@ -167,11 +168,12 @@ def base_policy(world: str, base: str, steps: int) -> Path:
 
     def work(folder: Path) -> None:
         torch.manual_seed(ord(base))
-        tokenizer, model, second = judged_tokenizer(), load_causal_lm(able), max(1, steps // NOISE_SHARE)
-        pretrain(model, tokenizer, find_world(world).noise, second, f"{world} {base}", NOISE_LEARNING_RATE)
+        tokenizer, model, second = judged_tokenizer(), load_causal_lm(able), max(1, steps // dials.share)
+        pretrain(model, tokenizer, dials.noise, second, f"{world} {base}", NOISE_LEARNING_RATE)
         _save(model, tokenizer, base, folder)
 
-    able = able_policy(base, steps)
+    dials = find_world(world)
+    able = able_policy(dials.able, base, steps)
     return _made(base_fingerprint(world, base, steps), work, f"judged world {world}, base {base}, {steps} steps")
 
 
