@@ -52,6 +52,9 @@ def test_arms_and_variants_keep_their_colours():
     assert arm_color("RTT-AON inter") == arm_color("RTT-CSR inter") == VARIANT_COLORS["inter"]
     assert arm_color("relative") == arm_color("RTT-AON relative") == VARIANT_COLORS["relative"]
     assert arm_color("RTT-AON relative oracle") == VARIANT_COLORS["relative oracle"]  # one plot shows both
+    assert (
+        arm_color("SERL random R_J") == VARIANT_COLORS["random"] != arm_color("SERL no R_J") != arm_color("SERL no R_A")
+    )
     colors = [*ARM_COLORS.values(), *VARIANT_COLORS.values()]
     assert len(set(colors)) == len(colors)
     assert arm_color("something else") == arm_color("something else") not in colors

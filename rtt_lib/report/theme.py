@@ -63,6 +63,17 @@ VARIANT_COLORS = {  # the first one found in a name counts: "relative noisy" is 
     "bare": "#8F2D56",
     "wrong": "#218380",
     "loss": "#73683B",
+    "pointwise": "#3E8E41",  # of SERL, from here on
+    "no r j": "#C2410C",
+    "no r a": "#9F1239",
+    "one order": "#0E7490",
+    "summed": "#1D4ED8",
+    "frozen": "#4D7C0F",
+    "copeland": "#B45309",
+    "pairs": "#BE185D",
+    "16": "#A23B72",
+    "even": "#1B7F9C",  # "per criterion even"
+    "criterion": "#15803D",
 }
 
 
