@@ -10,7 +10,7 @@ from rtt_lib.analysis import findings
 from rtt_lib.analysis.claims import FAILS, PARTLY, REPLICATES, UNTESTED
 
 SEEDS = ("A0", "B1", "C2")
-NOISE = dict(zip(SEEDS, (0.02, -0.02, 0.0), strict=True))
+NOISE = dict(zip((*SEEDS, "I8", "N13"), (0.02, -0.02, 0.0, 0.1, -0.1), strict=True))
 ARMS = (*findings.ARMS, "RTT-AON raw", "RTT-CSR relative")
 AS_IN_MICRO = {
     "RL-AON": {"early": 0.2, "tokens": 0, "global": 0.5, "score": 0.5},
@@ -55,6 +55,10 @@ def test_as_in_micro_everything_replicates_with_the_differences_that_went_in():
     assert "RL-AON - RTT-AON, global criteria gained (points): english +40.0" in said["global criteria"]
     assert said["rounding"].startswith("RTT-AON - RTT-AON raw, all satisfied (points): english +20.0")
     assert "RTT-CSR relative - RL-CSR, all satisfied (points): english +10.0" in said["relative"]
+
+
+def test_base_policies_of_the_tuning_and_of_the_predictions_have_no_say():
+    assert judged(seeds=(*SEEDS, "I8", "N13")).equals(judged())
 
 
 @pytest.mark.parametrize(

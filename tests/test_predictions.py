@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rtt_lib.analysis.predictions import held_out, in_words, prediction_table
-from rtt_lib.analysis.primary import Fresh
+from rtt_lib.analysis.predictions import held_out, in_words, prediction_table, with_runs_before
+from rtt_lib.analysis.primary import Fresh, primary
 
 FRESH = Fresh("all satisfied", ("RL-AON", "RTT-AON"), ("L",), ("A0", "B1", "C2", "D3", "E4"), ("N13", "O14"), 0.9)
 
@@ -26,7 +26,7 @@ REACH = 2.7764 * 0.1 * 1.2**0.5  # Student's t with 4 degrees of freedom, standa
 
 
 def test_a_cell_by_hand():
-    table = prediction_table(runs(RTT_AON=FIVE))
+    table = prediction_table(runs(RTT_AON=FIVE), ["all satisfied", "per constraint"])
     assert table["measure"].tolist() == ["all satisfied", "per constraint"] and table["runs"].tolist() == [5, 5]
     assert table.loc[0, ["mean", "low", "high"]].tolist() == pytest.approx([0.5, 0.5 - REACH, 0.5 + REACH], abs=1e-4)
 
@@ -36,6 +36,24 @@ def test_a_share_stays_a_share_and_two_runs_predict_nothing():
     assert low["low"].item() == pytest.approx(0.05 - 0.1 * REACH, abs=1e-4)
     assert prediction_table(runs(RTT_AON={"A0": 0.0, "B1": 0.1, "C2": 0.0}), ["all satisfied"])["low"].item() == 0
     assert prediction_table(runs(RTT_AON={"A0": 0.1, "B1": 0.2}), ["all satisfied"])["low"].isna().all()
+
+
+def test_only_shares_end_at_one():
+    loss = runs(RTT_AON=FIVE).assign(**{"language loss": [1.0, 1.1, 1.2, 1.3, 1.4]})
+    assert prediction_table(loss, ["language loss"])["high"].item() > 1.4
+    lowest = runs(RTT_AON=FIVE).assign(**{"language loss": [0.0, 0.0, 0.0, 0.0, 1.0]})
+    assert prediction_table(lowest, ["language loss"])["low"].item() == 0
+
+
+def test_fresh_runs_alone_are_held_against_the_published_ones():
+    fresh = primary().fresh
+    new = runs(RTT_AON=dict.fromkeys(fresh.seeds, 0.5))
+    found = held_out(with_runs_before(new, fresh), fresh)
+    assert found[["world", "arm", "runs", "fresh runs"]].to_numpy().tolist() == [["L", "RTT-AON", 8, 10]]
+    both = pd.concat([new, runs(RTT_AON=dict.fromkeys(fresh.predicted_from, 0.4))])
+    assert len(with_runs_before(both, fresh)) == 18, "a profile's own runs predict where it has them"
+    own = runs(RTT_AON=FIVE)
+    assert with_runs_before(own, fresh) is own, "nothing fresh, nothing to hold"
 
 
 def test_fresh_runs_are_held_against_the_runs_before_them():
@@ -51,12 +69,13 @@ def test_fresh_runs_are_held_against_the_runs_before_them():
     }
     said = in_words(held_out(frame, FRESH), FRESH)
     assert "2 of 3 fresh runs (67%)" in said and "**less than asked**. 1 of the 4 planned are missing." in said
+    assert said.endswith("By cells: 1 of 2 hold as many of theirs."), "5 of 10 in one cell and all in the other"
 
 
 def test_as_many_as_asked():
     frame = runs(RTT_AON=FIVE | {"N13": 0.5, "O14": 0.5}, RL_AON=FIVE | {"N13": 0.5, "O14": 0.5})
     assert "4 of 4 fresh runs (100%)" in in_words(held_out(frame, FRESH), FRESH)
-    assert in_words(held_out(frame, FRESH), FRESH).endswith("**as asked**.")
+    assert "**as asked**. By cells: 2 of 2" in in_words(held_out(frame, FRESH), FRESH)
 
 
 def test_without_fresh_runs_nothing_is_said():

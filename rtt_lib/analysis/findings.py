@@ -1,7 +1,7 @@
 """What came out in the micro world, as five statements that can be tested in any world.
 
 Each statement is a list of paired comparisons that it says are positive. It is judged as the paper's claims are
-(`judging`), on all seeds that both arms of a comparison have.
+(`judging`), on all seeds that both arms of a comparison have, but for those that are kept for other questions.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 from rtt_lib.analysis.comparison import QUARTERS, SAME_REWARD, quarters
 from rtt_lib.analysis.evidence import SCORE, Comparison, comparison
 from rtt_lib.analysis.judging import judge
+from rtt_lib.analysis.primary import primary
 from rtt_lib.analysis.shapes import GLOBAL, LENGTH, run_shapes
 
 ARMS = ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR", "RTT-AON no EOS")  # whose shapes are compared
@@ -77,6 +78,8 @@ FINDINGS = (
 
 def findings_table(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per finding. scores and curves: those of `studies.records`."""
+    kept = {*primary().tuning.chosen_on, *primary().fresh.seeds}
+    scores, curves = (frame[~frame["seed"].isin(kept)] for frame in (scores, curves))
     runs = Runs(scores, curves, run_shapes(curves, ARMS))
     rows = []
     for finding in FINDINGS:

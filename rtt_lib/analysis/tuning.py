@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rtt_lib.analysis.comparison import NOT_RUN, differences
+from rtt_lib.analysis.comparison import NOT_RUN, SAME_REWARD, differences
 from rtt_lib.analysis.evidence import Comparison, comparison, in_figures
 from rtt_lib.analysis.judging import corrected
 from rtt_lib.analysis.primary import Tuning, longer, primary
@@ -26,6 +26,8 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import results_table
 
 TRIED = ["world", "method", "arm", "runs", "mean", "chosen", "at an end"]
+ANSWERED = ["question", "world", "steps", "arm", "against", "runs", "difference", "low", "high", "level", "finding"]
+FIRST = "the best RTT against the best RL"
 FIELDS = {"learning_rate": "lr", "minibatches": "minibatches"}
 
 
@@ -33,7 +35,7 @@ def tried(runs: pd.DataFrame, tuning: Tuning, rl: RL) -> pd.DataFrame:
     """One row per world, method and setting: its mean over the base policies that settings are chosen on.
 
     A setting is chosen only where every setting of the method has all its runs. `at an end`: which of its values are
-    the highest or the lowest that were tried, so that the best may lie beyond.
+    the highest or the lowest of three or more that were tried, so that the best may lie beyond.
     """
     here = runs[runs["seed"].isin(tuning.chosen_on)].reindex(columns=["world", "arm", tuning.measure])
     scores = here.astype({tuning.measure: float}).groupby(["world", "arm"])[tuning.measure].agg(["count", "mean"])
@@ -50,12 +52,12 @@ def tried(runs: pd.DataFrame, tuning: Tuning, rl: RL) -> pd.DataFrame:
 
 
 def at_an_end(arm: str, arms: Sequence[str], rl: RL) -> str:
-    """`lr highest, beta lowest`: of an arm's values among those of `arms`."""
+    """`lr highest`: of an arm's values among those of `arms`. Of two values each is an end, so that says nothing."""
     values = {name: _values(name, rl) for name in arms}
     found = []
     for field, value in values[arm].items():
         range_ = {other[field] for other in values.values()}
-        if len(range_) > 1 and value in (min(range_), max(range_)):
+        if len(range_) > 2 and value in (min(range_), max(range_)):
             found.append(f"{field} {'highest' if value == max(range_) else 'lowest'}")
     return ", ".join(found)
 
@@ -122,12 +124,44 @@ def primary_comparisons(runs: pd.DataFrame, best: Sequence[Best], tuning: Tuning
     ]
 
 
+def questions(arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> dict[str, list[Best]]:
+    """The question that was fixed first, then two kinds of secondary ones: each RTT method, tuned, against the best RL,
+    and against the RL method with its reward, tuned."""
+    rest = {f"{method} against the best RL": _of_method(method, arms, best) for method in _rtt_methods(tuning)}
+    for rtt, rl in SAME_REWARD:
+        rest[f"{rtt} against {rl}"] = [Best(world, each[rl], each[rtt]) for world, each in arms.items()]
+    return {FIRST: list(best), **rest}
+
+
+def _rtt_methods(tuning: Tuning) -> list[str]:
+    return [name for name in tuning.methods if not name.startswith("RL-")]
+
+
+def _of_method(method: str, arms: dict[str, dict[str, str]], best: Sequence[Best]) -> list[Best]:
+    return [Best(one.world, one.rl, arms[one.world][method]) for one in best]
+
+
+def answer_table(
+    runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning, rl: RL
+) -> pd.DataFrame:
+    """One row per question, world and length of training: the paired difference, its interval as Holm corrects it for
+    the comparisons of its question, and what it says. Comparisons without enough runs have no row."""
+    rows = []
+    for question, pairs in questions(arms, best, tuning).items():
+        for one, level, sign in _judged(primary_comparisons(runs, pairs, tuning), 2 * len(tuning.worlds)):
+            steps = tuning.long if one.arm.endswith(longer("", tuning.long)) else rl.steps
+            numbers = [len(one.values), one.mean, *one.interval(level), level]
+            rows.append([question, one.world, steps, one.arm, one.baseline, *numbers, WORDS[sign]])
+    return pd.DataFrame(rows, columns=ANSWERED)
+
+
 def answer(comparisons: Sequence[Comparison], asked: int) -> str:
     """Tuned alike, is RTT worth it? One sentence. `asked`: how many comparisons were fixed, six."""
     signs = [sign for _, _, sign in _judged(comparisons, asked)]
     if not signs:
         return f"Tuned alike: {NOT_RUN}."
-    lacking = f"; {asked - len(signs)} are missing" if len(signs) < asked else ""
+    lacking = asked - sum(one.complete for one in comparisons)
+    lacking = f"; {lacking} are missing or incomplete" if lacking else ""
     return (
         f"Tuned alike, the best RTT is shown to be above the best RL in {signs.count(1)} of {asked} comparisons and "
         f"below it in {signs.count(-1)} (intervals corrected for {asked}{lacking})."
@@ -159,14 +193,13 @@ def _missing(like: Comparison) -> Comparison:
 
 
 def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> str:
-    """One method or none, by the rule of docs/fixed.md: of the RTT methods, tuned, the one that gains most over the
-    best RL, if it is behind nowhere by its means or by an interval, and shown to be ahead somewhere."""
+    """One method or none, by the rule of docs/fixed.md: of the RTT methods, tuned, that are behind the best RL nowhere,
+    by their means or by an interval, and shown to be ahead somewhere, the one that gains most."""
     if len(best) < len(tuning.worlds):
         return f"No recommendation: the tuned methods are {NOT_RUN}."
     asked, fit = 2 * len(best), []
-    for method in (name for name in tuning.methods if not name.startswith("RL-")):
-        own = [Best(one.world, one.rl, arms[one.world][method]) for one in best]
-        found = primary_comparisons(runs, own, tuning)
+    for method in _rtt_methods(tuning):
+        found = primary_comparisons(runs, _of_method(method, arms, best), tuning)
         if not all(one.complete for one in found):
             return f"No recommendation: not all tests of the tuned {method} are there."
         levels = corrected(found)
@@ -175,7 +208,10 @@ def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[B
             fit.append((float(np.mean([one.mean for one in found])), method, signs.count(1), in_figures(found, levels)))
     worlds = " and ".join(one.world for one in best)
     if not fit:
-        return f"No method is recommended: tuned, none is ahead of the best RL in all of {worlds} at both lengths."
+        return (
+            f"No method is recommended: tuned, none has a mean at or above the best RL's in {worlds} at both lengths, "
+            "is shown to be ahead somewhere, and behind nowhere."
+        )
     _, method, shown, figures = max(fit)
     return (
         f"Recommended: {method}. Tuned, its mean is at or above the best RL's in {worlds} at both lengths, shown in "
@@ -194,11 +230,12 @@ def paired_with_default(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tun
 
 
 def experiments(arms: dict[str, dict[str, str]], tuning: Tuning) -> str:
-    """The test of the settings that won, as lines of a profile."""
+    """The test of the settings that won, with the paper's default beside them, as lines of a profile."""
     lines = []
     for world, each in arms.items():
         lines += [f"  best-{world}:", "    arms:"]
-        lines += [f"      - {name}" for arm in dict.fromkeys(each.values()) for name in (arm, longer(arm, tuning.long))]
+        names = [name for method, arm in each.items() for name in (method, arm, longer(arm, tuning.long))]
+        lines += [f"      - {name}" for name in dict.fromkeys(names)]
         lines += [f"    seeds: [{', '.join(tuning.tested_on)}]", f"    worlds: [{world}]"]
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ def best_figure(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tuning: Tun
         return empty_figure(TITLE)
     methods = list(tuning.methods)
     size = (4.2 * len(arms) + 2.2, 0.75 * len(methods) + 1.5)
-    fig, axes = plt.subplots(1, len(arms), figsize=size, squeeze=False, sharey=True, sharex=True)
+    fig, axes = plt.subplots(1, len(arms), figsize=size, squeeze=False, sharey=True)
     for ax, (world, each) in zip(axes[0], arms.items(), strict=True):
         for place, method in enumerate(methods):
             kinds = ((method, "o", "none"), (each[method], "o", None), (longer(each[method], tuning.long), "s", None))
