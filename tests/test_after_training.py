@@ -5,12 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
+from english_toy import spec_of, toy_profile
 from test_execute import PROFILE
 from test_rollouts import graded
 from transformers import LlamaForTokenClassification
 
 from rtt_lib.analysis import after_training
+from rtt_lib.analysis.rollouts import rollout_examples
+from rtt_lib.files import write_jsonl
 from rtt_lib.methods.arms import find_arm
+from rtt_lib.models import load_tokenizer
 from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TEMPLATE_KEY, Discriminator
 from rtt_lib.studies.spec import RunSpec
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
@@ -49,7 +53,8 @@ def constant(p: float) -> Discriminator:
 def test_a_discriminator_that_marks_everything():
     """Responses of three tokens and five, ends included. *start* asks for one token of each, *no commas* for the comma
     of the second, *at most* for all of both."""
-    rows = after_training.by_family(graded(micro_tokenizer(), "bako desu", "bako , desu desu"), constant(0.9))
+    examples = rollout_examples(graded(micro_tokenizer(), "bako desu", "bako , desu desu"))
+    rows = after_training.by_family(examples, 4.0, constant(0.9))
     found = {row["family"]: row for row in rows}
     assert {row["tokens"] for row in rows} == {4.0}
     assert found["start"]["precision"] == pytest.approx(2 / 8) and found["start"]["recall"] == 1
@@ -57,6 +62,17 @@ def test_a_discriminator_that_marks_everything():
     assert found["no_commas"]["precision"] == pytest.approx(1 / 8)
     assert found["start"]["wrong"] == pytest.approx(6 / 2) and found["at_most_words"]["wrong"] == 0
     assert found["at_most_words"]["F1"] == 1
+
+
+def test_an_english_policy_is_read_where_it_was_examined(small_english):
+    spec = spec_of(toy_profile(), "base")
+    asked = spec.home.questions(6)
+    rows = [{"id": prompt.id, "prompt": prompt.prompt, "response": "A cat naps."} for prompt in asked]
+    write_jsonl(spec.evaluation / "responses" / "sampled.jsonl", rows)
+    examples, tokens = after_training.written_when_examined(spec, prompts=2)
+    assert [e.criterion for e in examples] == [c for prompt in asked[:2] for c in prompt.criteria]
+    assert {e.response for e in examples} == {"A cat naps."}
+    assert tokens == 1 + len(load_tokenizer(spec.policy)("A cat naps.").input_ids)
 
 
 def row(arm: str, seed: str, f1: float, family: str = "end", world: str = "U") -> dict:

@@ -15,7 +15,7 @@ from rtt_lib.relevance.annotate import greedy, taxonomy
 from rtt_lib.relevance.discriminator import Discriminator
 from rtt_lib.verify import check
 from rtt_lib.worlds.english import discriminators
-from rtt_lib.worlds.english.corpus import HELD_OUT, training_prompts
+from rtt_lib.worlds.english.corpus import HELD_OUT, held_out_prompts, training_prompts
 from rtt_lib.worlds.english.policy import base_policy
 
 pytestmark = pytest.mark.usefixtures("small_english")
@@ -82,6 +82,19 @@ def test_settings_labels_base_and_sampling_decide_whether_it_is_trained_again(pr
         replace(profile, discriminator=replace(profile.discriminator, seeds=(0, 1))),
     ):
         assert discriminators.fingerprint(same, "taxonomy") == first
+
+
+def test_no_prompt_of_a_test_asks_for_what_a_training_prompt_asks_for():
+    """Criteria, in their order: with one seed every list would have the same ones, on other tasks."""
+    known, other = (
+        [tuple(c.text for c in p.criteria) for p in make(64, seed)]
+        for make, seed in ((training_prompts, discriminators.POLICYS), (held_out_prompts, discriminators.WRITTEN))
+    )
+    longer = {rubric for rubric in known if len(rubric) > 2}
+    assert longer and not longer & set(other)
+    assert {p.id for p in training_prompts(8, discriminators.POLICYS)}.isdisjoint(
+        p.id for p in held_out_prompts(8, discriminators.WRITTEN)
+    )
 
 
 def test_greedy_labels_are_other_labels():

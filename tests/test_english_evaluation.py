@@ -30,6 +30,9 @@ def test_half_of_the_questions_are_in_new_wordings():
     assert asked[:4] == known
     firsts = {texts[0].split("{")[0] for texts in corpus.new_wordings().values()}
     assert all(any(c.text.startswith(first) for first in firsts) for p in asked[4:] for c in p.criteria)
+    twins = list(zip(asked[:3], asked[4:], strict=True))
+    assert all((a.task, [c.args for c in a.criteria]) == (b.task, [c.args for c in b.criteria]) for a, b in twins)
+    assert all(a.prompt != b.prompt and f"{a.id}-new" == b.id for a, b in twins), "the same, said in other words"
     assert {c.family for p in evaluation.foreign_questions(30) for c in p.criteria} == set(corpus.HELD_OUT)
 
 
@@ -53,6 +56,7 @@ def test_scores_are_those_of_the_responses(tmp_path):
     assert record["sampled"]["all_satisfied"] == pytest.approx(sum(map(all, values)) / 6)
     for name, part in (("known", values[:3]), ("new", values[3:])):
         assert record["wordings"][name] == pytest.approx(sum(sum(v) for v in part) / sum(map(len, part)))
+        assert record["by_wording"][name]["all_satisfied"] == pytest.approx(sum(map(all, part)) / 3)
     outside = _values(evaluation.foreign_questions(3), foreign)
     assert record["out_of_domain"]["satisfied"] == pytest.approx(sum(sum(v) for v in outside) / sum(map(len, outside)))
 

@@ -16,7 +16,7 @@ from rtt_lib.report.site import check_site
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 NOTEBOOKS = "00,02,03,06,09,11"
 ONE_RUN = {"experiments.core.arms": "[base, RL-AON, RL-CSR, RTT-AON, RTT-CSR]"} | {
-    f"experiments.{name}.seeds": "[A0]" for name in ("core", "beyond", "fixes", "relevance")
+    f"experiments.{name}.seeds": "[A0]" for name in ("core", "beyond", "fixes", "controls")
 }
 
 

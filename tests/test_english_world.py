@@ -53,7 +53,7 @@ def test_the_profile_has_the_core_arms_from_five_bases():
 
 def test_what_the_store_keeps_for_a_profile():
     profile = toy_profile(experiments__core__seeds="[B1]", experiments__beyond__seeds="[B1]",
-                          experiments__fixes__seeds="[C2]", experiments__relevance__seeds="[C2]")  # fmt: skip
+                          experiments__fixes__seeds="[C2]", experiments__controls__seeds="[C2]")  # fmt: skip
     found = english.kept_folders(profile)
     bases = {policy.folder_of(base, profile.policy.pretrain_steps) for base in "ABC"}
     assert bases < found and len(found) == 3 + 3 * len(discriminators.KINDS)

@@ -47,6 +47,7 @@ Examples = list[LabelledExample]
 BASE_POLICY = "the base policy"
 LABELS = {"taxonomy": "taxonomy labels, as the paper", "greedy": "greedy labels, the baseline"}
 ROLLOUT_PROMPTS, ROLLOUTS_EACH = 32, 4
+ENGLISH_PROMPTS = 512  # one response to each: about 60 criteria of a family
 STORED_RESPONSES = 40  # of each benchmark and model: D reads each once per criterion, which is slow on a CPU
 
 
@@ -112,7 +113,7 @@ def _english(profile: Profile) -> Study:
         folders={name: english.folder_of(profile, name) for name in LABELS},
         train=train,
         fresh=english.fresh_examples,
-        written=lambda: {BASE_POLICY: english.written_examples(profile, ROLLOUT_PROMPTS * ROLLOUTS_EACH)},
+        written=lambda: {BASE_POLICY: english.written_examples(profile, ENGLISH_PROMPTS)},
         unseen=dict.fromkeys(LABELS, HELD_OUT),
     )
 

@@ -36,7 +36,9 @@ BACKBONE_BASE = "A"
 KINDS = (*ANNOTATORS, "packed")  # the labels of one that reads one criterion at a time; or one pass for all of them
 TEMPLATE = "{criterion}\n{response}"
 SAMPLED = "sampled"  # how a response was made: by the base policy
-CORPUS_SEED = 3_000_000  # of the composer: no profile's data.seed
+# Of the composer, no profile's data.seed: prompts of constructed and of sampled examples, to train on and to test on.
+# One seed asks the same of every list of tasks, so that each of the four has its own.
+CONSTRUCTED, POLICYS, FRESH, WRITTEN = range(3_000_000, 3_000_004)
 SEED = 0  # of what discriminators are tested on
 
 
@@ -83,14 +85,14 @@ def trained(profile: Profile, kind: str, seed: int = 0) -> Path:
 def examples_for(profile: Profile, annotator: Annotator, base: Path, folder: Path, seed: int) -> list[LabelledExample]:
     """Half of them constructed, half sampled from the policy in `base`, as even as can be over families."""
     each = profile.discriminator.samples // 2
-    prompts = training_prompts(each, CORPUS_SEED + 1)
+    prompts = training_prompts(each, POLICYS)
     given = constructed(max(20, each // 4), annotator, seed)
     sources = given, sampled(profile, prompts, annotator, base, folder, seed)
     return [example for source in sources for example in mixed(source, each, seed, TRAIN_SHARES)]
 
 
 def constructed(prompts: int, annotator: Annotator, seed: int) -> list[LabelledExample]:
-    return build_examples(training_prompts(prompts, CORPUS_SEED), seed, annotator, by_rule)
+    return build_examples(training_prompts(prompts, CONSTRUCTED), seed, annotator, by_rule)
 
 
 def by_rule(prompt: RubricPrompt, seed: int) -> Iterator[tuple[str, str]]:
@@ -118,7 +120,7 @@ def sampled(
 
 def fresh_examples(n: int) -> list[LabelledExample]:
     """Constructed responses to prompts on held-out tasks, of all families."""
-    prompts = held_out_prompts(max(60, n // 2), CORPUS_SEED, FAMILIES)
+    prompts = held_out_prompts(max(60, n // 2), FRESH, FAMILIES)
     return mixed(build_examples(prompts, SEED, taxonomy, by_rule), n, SEED, TEST_SHARES)
 
 
@@ -126,4 +128,4 @@ def written_examples(profile: Profile, prompts: int) -> list[LabelledExample]:
     """Responses of base policy A to prompts on held-out tasks."""
     base = base_policy(BACKBONE_BASE, profile.policy.pretrain_steps)
     folder = store.root() / "rollouts" / fingerprint(profile, "taxonomy")
-    return sampled(profile, held_out_prompts(prompts, CORPUS_SEED + 1), taxonomy, base, folder, SEED)
+    return sampled(profile, held_out_prompts(prompts, WRITTEN), taxonomy, base, folder, SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,36 +21,39 @@ TOGETHER = 64  # of them in one batch
 
 
 def questions(n: int) -> list[RubricPrompt]:
-    """`n` prompts on held-out tasks: the first half in the wordings of training, the others in new ones."""
+    """`n` prompts on held-out tasks: the first half in the wordings of training, the rest the same in new ones."""
     known = held_out_prompts(n - n // 2, HELD_OUT_SEED)
-    return known + held_out_prompts(n // 2, HELD_OUT_SEED + 1, wordings=new_wordings())
+    new = held_out_prompts(n // 2, HELD_OUT_SEED, wordings=new_wordings())
+    return known + [replace(prompt, id=f"{prompt.id}-new") for prompt in new]
 
 
 def foreign_questions(n: int) -> list[RubricPrompt]:
     """Held-out tasks with the families that RL leaves out."""
-    return held_out_prompts(n, HELD_OUT_SEED + 2, families=HELD_OUT)
+    return held_out_prompts(n, HELD_OUT_SEED + 1, families=HELD_OUT)
 
 
 def evaluate(examined: Examination) -> dict[str, Any]:
     """The record of one policy."""
     verifier, n = Verifier(), examined.profile.evaluation.prompts
     outside = foreign_questions(max(1, n // 2))
+    by_wording = halves(examined, questions(n), verifier)
     return held_out(examined, questions(n), verifier) | {
-        "wordings": by_wording(examined, questions(n), verifier),
+        "wordings": {name: half["satisfied"] for name, half in by_wording.items()},
+        "by_wording": by_wording,
         "out_of_domain": grade(outside, examined.respond(outside, "out_of_domain"), verifier),
         "language_loss": language_loss(load_causal_lm(examined.policy), load_tokenizer(examined.policy)),
     }
 
 
-def by_wording(examined: Examination, asked: list[RubricPrompt], verifier: Verifier) -> dict[str, Any]:
-    """The share of criteria satisfied in each half of the sampled responses; None where there are none."""
+def halves(examined: Examination, asked: list[RubricPrompt], verifier: Verifier) -> dict[str, dict[str, Any]]:
+    """The scores of the sampled responses to each half of the questions; None where there are none."""
     known = {prompt.id for prompt in asked[: len(asked) - len(asked) // 2]}
     rows = examined.respond(asked, "sampled")  # which are there already
     parts = {
         "known": [row for row in rows if row["id"] in known],
         "new": [row for row in rows if row["id"] not in known],
     }
-    return {name: grade(asked, part, verifier)["satisfied"] for name, part in parts.items()}
+    return {name: grade(asked, part, verifier) for name, part in parts.items()}
 
 
 @torch.no_grad()
