@@ -41,10 +41,10 @@ def rewrite(folder, **changes) -> None:
 def test_they_are_the_base_policies_of_micro_and_the_discriminators_of_its_arms():
     made, specs = shipped.models(TINY), plan(load_profile("micro"))
     assert set(shipped.BASES) == {spec.world + spec.seed[0] for spec in specs}
-    assert [model.kind for model in made] == ["bases"] * 32 + ["discriminators"] * 9
-    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 41
+    assert [model.kind for model in made] == ["bases"] * 32 + ["discriminators"] * 10
+    assert len({model.fingerprint for model in made}) == len({model.name for model in made}) == 42
     read = {discriminators.of_kind("taxonomy", discriminator_number(spec.seed)) for spec in specs}
-    assert read == set(shipped.DISCRIMINATORS[:8])
+    assert read == set(shipped.READ)
     assert made[0].folder.name == made[0].fingerprint and "base policy A of world S" in [m.name for m in made]
 
 

@@ -52,16 +52,18 @@ def step(steps: int = 50, prompts: int = 16) -> None:
 
 
 def _trainer(folder: str, beta: float, steps: int, prompts: int) -> RTTGRPOTrainer:
-    """The micro world's trainer with a learning rate of 0: both arms answer with the same text at every step."""
+    """The micro world's trainer with the sampler of `micro` and a learning rate of 0: both arms answer with the same
+    text at every step."""
     from rtt_lib.methods.arms import find_arm
     from rtt_lib.methods.rl import trainer_of
     from rtt_lib.methods.task import Task
-    from rtt_lib.profile import RL, Data, Discriminator, Policy, Profile
+    from rtt_lib.profile import RL, Compute, Data, Discriminator, Policy, Profile
     from rtt_lib.worlds import open_world
 
     sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_response_tokens": 24}
     rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **sampling)
-    profile = Profile("speed", "", Data("micro"), Policy("micro"), Discriminator("micro"), rl)
+    parts = Data("micro"), Policy("micro"), Discriminator("micro"), rl
+    profile = Profile("speed", "", *parts, compute=Compute(sampler="fast"))
     torch.manual_seed(0)
     tokenizer, world = micro_tokenizer(), open_world(profile, "L")
     model, arm = LlamaForCausalLM(micro_config(len(tokenizer))), replace(find_arm("RTT-CSR oracle"), beta=beta)
