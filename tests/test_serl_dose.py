@@ -30,9 +30,10 @@ def runs(worlds: int = 4, seeds: int = 5) -> pd.DataFrame:
     for w, world in enumerate(("J45", "J55", "J65", "J80")[:worlds]):
         for s in range(seeds):
             accuracy, seed = 0.45 + 0.1 * w + 0.01 * s, f"{'ABCDE'[s]}{s}"
-            judge = {"judge accuracy": accuracy, "judge order agreement": 0.5 + 0.1 * rng.random()}
+            judge = {"judge accuracy": accuracy, "judge order agreement": 0.5 + 0.1 * rng.random(), "judge word": 0.5}
             rows.append({"arm": "base", "world": world, "seed": seed, "per constraint": 0.4, **judge})
             after = {"judge accuracy": accuracy + 0.1, "judge order agreement": 0.9 + 0.1 * rng.random()}
+            after["judge word"] = 0.6 + 0.1 * w
             score = 0.4 + (accuracy - 0.55) / 2
             rows.append({"arm": "SERL", "world": world, "seed": seed, "per constraint": score, **after})
     return pd.DataFrame(rows)
@@ -73,6 +74,8 @@ def test_gains_by_world():
         assert table.loc[world, "actor's gain"] == pytest.approx(rows["actor's gain"].mean())
         assert table.loc[world, "low"] <= rows["actor's gain"].mean() <= table.loc[world, "high"]
         assert table.loc[world, "runs that lose"] == sum(value < 0 for value in rows["actor's gain"])
+    assert table["word before"].tolist() == pytest.approx([0.5] * 4)
+    assert table["word after"].tolist() == pytest.approx([0.6, 0.7, 0.8, 0.9])
     assert set(table["n"]) == {5} and 0 < table["runs that lose"].sum() < len(found)
     assert by_world(gains(runs(seeds=2)))["low"].isna().all()
 

@@ -11,9 +11,17 @@ from scipy.stats import spearmanr
 from rtt_lib.stats import ENOUGH_RUNS, bootstrap, percentile_interval
 
 SCORE, ACCURACY, AGREEMENT = "per constraint", "judge accuracy", "judge order agreement"
-FIRM = "judge firm accuracy"
+FIRM, WORD = "judge firm accuracy", "judge word"
 RESAMPLES = 2000
-MEANS = ("accuracy before", "accuracy after", "firm accuracy before", "firm accuracy after", "actor's gain")
+MEANS = (
+    "accuracy before",
+    "accuracy after",
+    "firm accuracy before",
+    "firm accuracy after",
+    "word before",
+    "word after",
+)
+MEANS += ("actor's gain",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
     """One row per world and seed that has both `base` and `arm`: how the judge began, how it ended, what the actor
     gained."""
     keys = ["world", "seed"]
-    runs = runs.reindex(columns=["arm", *keys, ACCURACY, FIRM, AGREEMENT, SCORE])  # without any run too
+    runs = runs.reindex(columns=["arm", *keys, ACCURACY, FIRM, WORD, AGREEMENT, SCORE])  # without any run too
     both = runs[runs["arm"] == "base"].merge(runs[runs["arm"] == arm], on=keys, suffixes=(" before", " after"))
     return pd.DataFrame(
         {
@@ -88,6 +96,8 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
             "accuracy after": both[f"{ACCURACY} after"],
             "firm accuracy before": both[f"{FIRM} before"],
             "firm accuracy after": both[f"{FIRM} after"],
+            "word before": both[f"{WORD} before"],
+            "word after": both[f"{WORD} after"],
             "agreement before": both[f"{AGREEMENT} before"],
             "agreement after": both[f"{AGREEMENT} after"],
             "actor's gain": both[f"{SCORE} after"] - both[f"{SCORE} before"],
@@ -96,7 +106,8 @@ def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
 
 
 def by_world(found: pd.DataFrame) -> pd.DataFrame:
-    """One row a world: how good its judges were, before and after, and what its actors gained; bootstrap intervals."""
+    """One row a world: how good its judges were and how often they picked the planted word, before and after, and what
+    its actors gained; bootstrap intervals."""
     rows = []
     for world, runs in found.groupby("world", sort=False):
         enough = len(runs) >= ENOUGH_RUNS
