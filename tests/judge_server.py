@@ -22,13 +22,16 @@ Reply = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves the next of `server.script` (the last for ever); `server.seen` keeps what was asked and when."""
+    """Serves the next of `server.script` (the last for ever); `server.seen` keeps what was asked and when.
+
+    A reply finds what it answers in `body`: by then `server.seen` may end with another question.
+    """
 
     protocol_version = "HTTP/1.1"
     wbufsize, disable_nagle_algorithm = -1, True  # headers and body in one packet, at once
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         server = self.server
         with server.lock:
             server.seen.append((time.monotonic(), {k.lower(): v for k, v in self.headers.items()}, body))

@@ -156,14 +156,16 @@ def test_every_import_is_declared() -> None:
 GRADING = (
     "verify/**/*.py", "bench/grade.py", "bench/conform/[!p]*.py", "bench/judge_check.py", "run/conform.py",
     "run/judge_check.py", "bench/followbench.py", "rubrics/benchmarks.py", "rubrics/followbench.py",
-    "rubrics/wordings.py", "endpoint.py", "command.py", "errors.py", "files.py", "machine.py", "schema.py",
+    "rubrics/sources.py", "rubrics/conifer/conversations.py", "rubrics/wordings.py", "endpoint.py", "command.py",
+    "errors.py", "files.py", "machine.py", "schema.py",
 )  # fmt: skip
 
 
 def test_grading_imports_nothing_but_the_core() -> None:
     files = [file for pattern in GRADING for file in sorted((ROOT / "rtt_lib").glob(pattern))]
     core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    optional = {"math_verify"}  # for MATH-500 alone; without it the error says how to get it
+    # For MATH-500 alone; for the hub and tables, where JSON files need none. Without one the error says how to get it.
+    optional = {"math_verify", "datasets"}
     assert not missing_from(core, imported(files) - optional)
     ours = {f"rtt_lib.{'.'.join(file.relative_to(ROOT / 'rtt_lib').with_suffix('').parts)}" for file in files}
     for file in files:
@@ -235,6 +237,13 @@ def test_a_wheel_in_an_empty_environment_grades(tmp_path: Path) -> None:
     grade = ["-m", "rtt_lib", "grade", "ifeval", "answers.jsonl", "--data", "data.jsonl", "--out", "verdicts.jsonl"]
     assert json.loads(run(*grade))["strict"]["prompt_accuracy"] == 0
     assert json.loads((tmp_path / "verdicts.jsonl").read_text()) == {"key": 1, "strict": [False], "loose": [False]}
+    row = {"id": "a", "instruction": "Greet.", "input": "", "decomposed_questions": ["Is it a greeting?"]}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row))
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"id": "a", "response": "Hello."}))
+    grade[3:6] = ["infobench", "answers.jsonl", "--data"]
+    assert json.loads(run(*grade))["undecided_reasons"] == {"a soft constraint: no judge LLM is set": 1}
+    grade[6] = "kqsong/InFoBench"
+    assert "needs the package datasets: pip install 'rtt[all]'" in run(*grade, code=2)
     assert "pip install 'rtt[all]'" in run("-m", "rtt_lib", "run", "quick", code=2)
     assert "NLTK data" in run("-m", "rtt_lib", "doctor", code=1)
 

@@ -284,7 +284,7 @@ def test_without_a_judge_what_rules_do_not_decide_is_open(folder, tmp_path, caps
 
 def test_a_judge_is_asked_about_each_constraint(folder, tmp_path, server, capsys):
     def reply(handler: Handler) -> None:
-        question = handler.server.seen[-1][2]["messages"][0]["content"]
+        question = handler.body["messages"][0]["content"]
         handler.send(200, completion("NO" if "NEW INSTRUCTION:\nstyle 1: do 3 things" in question else "YES"))
 
     server.script = [reply]
@@ -304,7 +304,10 @@ def test_mistakes_are_messages(folder, tmp_path, capsys):
     assert main([*words, "--ifbench-version", "head"]) == 2
     assert "leave it out to grade followbench" in capsys.readouterr().err
     assert main(["grade", "ifeval", "r", "--data", "d", "--out", "o", "--judge-model", "m"]) == 2
-    assert "--judge-url and --judge-model are for followbench" in capsys.readouterr().err
+    assert (
+        "--judge-url and --judge-model are for followbench, infobench, advancedif: rules decide all of ifeval"
+        in capsys.readouterr().err
+    )
     (folder / "style_constraints.json").unlink()
     assert main(words) == 2
     assert "style_constraints.json: cannot be read" in capsys.readouterr().err

@@ -176,9 +176,10 @@ def test_a_number_of_processes_that_is_none(run, capsys, number):
     assert "is not a whole number of at least 1" in capsys.readouterr().err
 
 
-def test_followbench_takes_no_number_of_processes(run):
-    status, lines, _, err = run([GOOD], name="followbench", options=["--processes", "2"])
-    assert (status, lines) == (2, None) and "--processes is for the other benchmarks" in err
+@pytest.mark.parametrize("name", grade.JUDGED)
+def test_what_a_judge_decides_takes_no_number_of_processes(run, name):
+    status, lines, _, err = run([GOOD], name=name, options=["--processes", "2"])
+    assert (status, lines) == (2, None) and "--processes is for ifeval, ifbench, muldimif: " in err
 
 
 GOOD = {"prompt": NO_COMMA["prompt"], "response": "One"}
@@ -312,7 +313,7 @@ def test_ifbench_in_both_versions(run):
         assert json.loads(out)["benchmark"] == ("ifbench" if version == "2025" else "ifbench-head")
 
 
-@pytest.mark.parametrize("name", ["ifeval", "muldimif"])
+@pytest.mark.parametrize("name", ["ifeval", "muldimif", *grade.JUDGED])
 def test_a_version_of_ifbench_is_refused_elsewhere(run, name):
     status, lines, _, err = run([GOOD], name=name, options=["--ifbench-version", "head"])
     assert (status, lines) == (2, None) and f"leave it out to grade {name}" in err

@@ -1,4 +1,7 @@
-"""`rtt grade`: anyone's responses to IFEval, IFBench, MulDimIF or FollowBench, verdict by verdict.
+"""`rtt grade`: anyone's responses to a benchmark, verdict by verdict.
+
+Rules decide IFEval, IFBench, MulDimIF and a part of FollowBench. A judge decides the rest of FollowBench, InFoBench and
+AdvancedIF.
 
 Undecided verdicts (null) are left out of the accuracy over instructions. Responses that have one are left out of the
 accuracy over prompts. The summary says how many were left out.
@@ -27,7 +30,9 @@ from rtt_lib.verify.loose import loose_verdict, strict_verdict
 from rtt_lib.verify.registry import find_rule
 from rtt_lib.verify.verdict import aon
 
-FOLLOWBENCH = "followbench"
+RULED = ("ifeval", "ifbench", "muldimif")
+FOLLOWBENCH, INFOBENCH, ADVANCEDIF = "followbench", "infobench", "advancedif"
+JUDGED = {FOLLOWBENCH: "prompt", INFOBENCH: "id", ADVANCEDIF: "id"}  # what a response is matched to its prompt by
 Values = list[bool | None]
 PIECE = 20  # responses that a process grades at a time
 # Starting a process takes longer than grading fewer responses than this. A forked one has everything loaded.
@@ -42,11 +47,18 @@ where it could not be decided. A summary with the accuracies goes to standard ou
 For FollowBench --data is the folder of its six files, or one file with their rows, and OUT gets {"id": ...,
 "verdicts": [...]}: one entry where a rule decides the level as a whole, else one for each constraint. Rules decide 350
 of its 820 prompts. Of the others a judge, --judge-url and --judge-model, is asked about each constraint; without one
-their verdicts are null. The summary holds HSR, SSR and CSL (rtt_lib.bench.followbench)."""
+their verdicts are null. The summary holds HSR, SSR and CSL (rtt_lib.bench.followbench).
+
+For InFoBench and AdvancedIF RESPONSES holds {"id": ..., "response": ...}, and OUT gets {"id": ..., "verdicts": [...]}.
+The judge decides all their criteria; without one every verdict is null. --data is a file with the published rows, or
+the data set's id on the hub. The rows of AdvancedIF have no id: row n, or line n of a .jsonl file, is advancedif-n. The
+summary holds InFoBench's DRFR, the share of all questions that are answered yes. Of AdvancedIF it holds
+overall_pass_rate, the share of responses that satisfy their whole rubric, and micro_pass_rate, the share of all
+criteria that are satisfied."""
 UNDECIDED = """\
 Undecided verdicts are left out of the accuracy over instructions, and responses with an undecided verdict out of the
-accuracy over prompts, whatever their other verdicts. The summary counts both, as undecided_instructions and
-undecided_prompts."""
+accuracy over prompts, whatever their other verdicts. The same holds for InFoBench and AdvancedIF, over criteria and
+over responses. The summary counts both kinds."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +77,12 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     _import_nltk_alone()
     name = options.benchmark
-    if name == FOLLOWBENCH:
-        return _grade_followbench(options)
-    if options.judge_url or options.judge_model:
-        raise RTTError(f"--judge-url and --judge-model are for followbench: rules decide all of {name}")
     if options.ifbench_version and name != "ifbench":
         raise RTTError(f"--ifbench-version chooses the checkers of ifbench: leave it out to grade {name}")
+    if name in JUDGED:
+        return _grade_with_judge(options)
+    if options.judge_url or options.judge_model:
+        raise RTTError(f"--judge-url and --judge-model are for {', '.join(JUDGED)}: rules decide all of {name}")
     if options.ifbench_version == "head":
         name = "ifbench-head"
     rows = read_rows(name, options.data)
@@ -85,24 +97,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _grade_followbench(options: argparse.Namespace) -> int:
+def _grade_with_judge(options: argparse.Namespace) -> int:
     # what speaks to a judge is slow to import, and the other benchmarks need none of it
     from rtt_lib.bench import followbench
     from rtt_lib.endpoint import Endpoint
-    from rtt_lib.rubrics.followbench import read_followbench
+    from rtt_lib.rubrics.sources import load_prompts
     from rtt_lib.verify.followbench import LevelVerifier
     from rtt_lib.verify.judge import Judge
 
-    if options.ifbench_version:
-        raise RTTError("--ifbench-version chooses the checkers of ifbench: leave it out to grade followbench")
+    name = options.benchmark
     if options.processes:
-        raise RTTError("--processes is for the other benchmarks: of followbench a judge decides most, many at once")
+        raise RTTError(f"--processes is for {', '.join(RULED)}: of {name} a judge decides, many questions at once")
     if bool(options.judge_url) != bool(options.judge_model):
         raise RTTError("name both: --judge-url and --judge-model")
     judge = Judge(Endpoint(options.judge_url, options.judge_model)) if options.judge_url else None
-    prompts = read_followbench(options.data)
+    prompts = load_prompts(name, options.data)
     rows = [BenchmarkRow(str(options.data), prompt.id, prompt) for prompt in prompts]
-    answers = read_answers(options.responses, rows, "prompt")
+    answers = read_answers(options.responses, rows, JUDGED[name])
     asked = [answer.row.prompt for answer in answers]
     verdicts = LevelVerifier(judge)(
         [prompt.prompt for prompt in asked],
@@ -112,8 +123,9 @@ def _grade_followbench(options: argparse.Namespace) -> int:
     ids, values = [prompt.id for prompt in asked], [[verdict.value for verdict in row] for row in verdicts]
     _write(options.out, [{"id": id, "verdicts": row} for id, row in zip(ids, values, strict=True)])
     reasons = Counter(verdict.reason for row in verdicts for verdict in row if verdict.value is None)
-    summary = {"benchmark": FOLLOWBENCH, "prompts_without_response": len(prompts) - len(set(ids))}
-    print(json.dumps(summary | followbench.summarise(ids, values) | {"undecided_reasons": dict(reasons)}, indent=2))
+    summary = {"benchmark": name, "prompts_without_response": len(prompts) - len(set(ids))}
+    scores = followbench.summarise(ids, values) if name == FOLLOWBENCH else summarise_judged(name, values)
+    print(json.dumps(summary | scores | {"undecided_reasons": dict(reasons)}, indent=2))
     return 0
 
 
@@ -141,9 +153,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "rtt grade", description=ABOUT, epilog=UNDECIDED, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("benchmark", choices=("ifeval", "ifbench", "muldimif", FOLLOWBENCH))
+    parser.add_argument("benchmark", choices=(*RULED, *JUDGED))
     parser.add_argument("responses", type=Path, metavar="RESPONSES", help="the responses, JSONL")
-    parser.add_argument("--data", type=Path, required=True, help="the benchmark's published input file")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="the benchmark's published input file; of infobench and advancedif also its id on the hub, "
+        "kqsong/InFoBench or facebook/AdvancedIF",
+    )
     parser.add_argument("--out", type=Path, required=True, help="where the verdicts go, JSONL")
     parser.add_argument(
         "--ifbench-version",
@@ -155,9 +173,10 @@ def _parser() -> argparse.ArgumentParser:
         "--processes",
         type=count,
         metavar="N",
-        help="that share the work, by default one for each core; fewer where responses are few; not of followbench",
+        help=f"for {', '.join(RULED)}: processes that share the work; by default one for each core, fewer where "
+        "responses are few",
     )
-    parser.add_argument("--judge-url", metavar="URL", help="of followbench alone: an OpenAI-compatible server")
+    parser.add_argument("--judge-url", metavar="URL", help=f"for {', '.join(JUDGED)}: an OpenAI-compatible server")
     parser.add_argument("--judge-model", metavar="MODEL", help="its model; the key, if any, is read from $RTT_API_KEY")
     return parser
 
@@ -262,6 +281,19 @@ def summarise(graded: Sequence[dict]) -> dict:
         "undecided": sum(row[first].count(None) for row in graded),
         **{name: _accuracies([row[name] for row in graded]) for name in readings},
     }
+
+
+def summarise_judged(benchmark: str, rows: Sequence[Values]) -> dict:
+    """The published scores of InFoBench or AdvancedIF; null if nothing is known."""
+    found = _accuracies(rows)
+    counts = {
+        "responses": len(rows),
+        "undecided_responses": found["undecided_prompts"],
+        "undecided_verdicts": found["undecided_instructions"],
+    }
+    if benchmark == INFOBENCH:
+        return counts | {"drfr": found["instruction_accuracy"]}
+    return counts | {"overall_pass_rate": found["prompt_accuracy"], "micro_pass_rate": found["instruction_accuracy"]}
 
 
 def prompt_score(values: Values) -> float:
