@@ -68,6 +68,10 @@ ADVANCEDIF = {
     "benchmark_name": "system_steerability_v2",
     "prompt_metadata": json.dumps({"rubrics": json.dumps(["Is it brief?", "Does it greet?"])}),
 }
+INFOBENCH = {
+    "id": "domain_1", "input": "", "category": "x", "instruction": "Greet.", "subset": "Easy_set",
+    "decomposed_questions": ["Is it a greeting?", "Is it brief?"], "question_label": [["Format"], ["Number"]],
+}  # fmt: skip
 TULU = {
     "id": "t1",
     "messages": [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello."}],
@@ -79,6 +83,7 @@ CONIFER = {
     "levels": [5, 5],
     "drafts": [1],
 }
+ULTRAFEEDBACK = {"prompt": "Why is iron red?", "chosen": [], "score_chosen": 9.5}
 MATH = {
     "problem": "What is $2+3$?",
     "solution": "5",
@@ -229,12 +234,6 @@ def test_a_list_of_messages_in_hir_stays_a_conversation(tmp_path):
     assert text.chat() == [{"role": "user", "content": HIR[0]["prompt"]}]
 
 
-INFOBENCH = {
-    "id": "domain_1", "input": "", "category": "x", "instruction": "Greet.", "subset": "Easy_set",
-    "decomposed_questions": ["Is it a greeting?", "Is it brief?"], "question_label": [["Format"], ["Number"]],
-}  # fmt: skip
-
-
 def test_infobench_questions_are_soft_criteria(tmp_path):
     rows = [INFOBENCH, {**INFOBENCH, "id": "domain_2", "input": "Ann"}]
     first, second = load("infobench", jsonl(tmp_path / "info.jsonl", *rows))
@@ -320,8 +319,7 @@ def test_what_cannot_be_loaded_says_so(tmp_path):
 
 
 def test_ultrafeedback_is_prompts_alone(tmp_path):
-    rows = [{"prompt": text, "chosen": [], "score_chosen": 9.5} for text in ("Why is iron red?", "Why is iron red?")]
-    found = load("ultrafeedback", jsonl(tmp_path / "prompts.jsonl", *rows))
+    found = load("ultrafeedback", jsonl(tmp_path / "prompts.jsonl", ULTRAFEEDBACK, ULTRAFEEDBACK))
     assert found[0] == RubricPrompt("ultrafeedback-1", "Why is iron red?", (), source="ultrafeedback")
     assert [prompt.id for prompt in found] == ["ultrafeedback-1", "ultrafeedback-2"]
     with pytest.raises(RTTError, match=r"rows.jsonl:1: field 'prompt' is missing"):

@@ -29,7 +29,7 @@ from rtt_lib.rubrics.benchmarks import BENCHMARKS, read_benchmark, read_rows
 from rtt_lib.rubrics.compose import read_tasks
 from rtt_lib.rubrics.conifer.conversations import Conversation
 from rtt_lib.rubrics.followbench import read_followbench
-from rtt_lib.rubrics.sources import Demonstration, Question, load
+from rtt_lib.rubrics.sources import SOURCES, Demonstration, Question, load
 from rtt_lib.run.state import discover, source_digest
 from rtt_lib.schema import RubricPrompt, criterion_from_json
 from rtt_lib.studies.profiles import load_profile
@@ -45,10 +45,12 @@ GOOD = {
     "ifbench-head": [rows.IFBENCH],
     "muldimif": [rows.MULDIMIF],
     "advancedif": [rows.ADVANCEDIF],
+    "infobench": [rows.INFOBENCH],
     "math500": [rows.MATH],
     "gpqa": [rows.GPQA],
     "mmlu-pro": [rows.MMLU],
     "conifer": [rows.CONIFER],
+    "ultrafeedback": [rows.ULTRAFEEDBACK],
 }
 FOLLOWBENCH = group("content", 1, "quora") + group("example", 1, "xsum", start=1)
 PROMPT = {
@@ -134,6 +136,10 @@ def test_any_file_is_rows_or_an_error(folder, data, name):
 @fuzz(several([PROMPT]))
 def test_any_file_of_tasks_is_tasks_or_an_error(folder, data):
     result_or_error(read_tasks, put(folder, "tasks.jsonl", data))
+
+
+def test_every_data_set_is_changed_below():
+    assert set(GOOD) == set(SOURCES)
 
 
 @pytest.mark.parametrize("name", GOOD)
