@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
+from functools import partial
 
 import pytest
+import trl
 from datasets import Dataset
 from toys import byte_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from rtt_lib.errors import RTTError
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.verify.batch import Verifier
 from rtt_lib.verify.reward import read_rubric, rubric_reward
 from rtt_lib.verify.verdict import Verdict
@@ -49,6 +53,27 @@ def test_any_verifier_can_decide():
                     zip(responses, rubrics, strict=True)]  # fmt: skip
 
     assert rubric_reward("csr", Kind())(["p"], ["a b"], criteria=[["a", "b", "c", "d"]]) == [0.5]
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch):
+    """All of it but the training: the columns are those that the reward reads."""
+    kept = {}
+
+    class Trainer(GRPOTrainer):
+        def __init__(self, *args, **kwargs):
+            kept.update(inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments)
+
+        def train(self):
+            (reward,), data = kept["reward_funcs"], kept["train_dataset"]
+            kept["scores"] = reward(data["prompt"][:2], ["a cat", "a cat, milk"], criteria=data["criteria"][:2])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trl, "GRPOTrainer", Trainer)
+    monkeypatch.setattr(trl, "GRPOConfig", partial(GRPOConfig, **ON_CPU))
+    page = (REPOSITORY / "docs" / "graders.md").read_text(encoding="utf-8")
+    (example,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "GRPOTrainer" in text)
+    exec(example, {})
+    assert kept["scores"] == [1, 0] and isinstance(kept["args"], GRPOConfig)
 
 
 def test_mistakes_are_named():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ import verifiers.v1 as vf
 
 from rtt_lib.bench.verifiers_env import RubricConfig, RubricTaskset
 from rtt_lib.errors import RTTError
+from rtt_lib.profile import REPOSITORY
 
 NO_COMMA = {"text": "No commas.", "verifier": "ifeval:punctuation:no_comma", "args": {}}
 TWO = {
@@ -28,12 +30,18 @@ def taskset(tmp_path, rows, **config) -> RubricTaskset:
     return RubricTaskset(RubricConfig(path=str(path), **config))
 
 
-def scored(task, reply: str) -> vf.Trace:
-    """The trace of a model that said this, after the package has scored it."""
+def reply_to(task, reply: str) -> vf.Trace:
+    """The trace of a model that said this."""
     trace = vf.Trace(
         task=vf.TraceTask(type=type(task).__name__, data=task.data), agent=vf.AgentInfo(config=vf.AgentConfig())
     )
     trace.nodes.append(vf.MessageNode(message=vf.AssistantMessage(content=reply), sampled=True))
+    return trace
+
+
+def scored(task, reply: str) -> vf.Trace:
+    """The same, after the package has scored it."""
+    trace = reply_to(task, reply)
     asyncio.run(task.score(trace))
     return trace
 
@@ -70,6 +78,25 @@ def test_a_benchmark_is_a_taskset(tmp_path):
     row = {"key": 7, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
     (task,) = taskset(tmp_path, [row], source="ifeval")
     assert task.data.id == "7" and scored(task, "a, b").reward == 0.0
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
+    """All of it but the model, which says one thing."""
+    row = {"key": 7, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    (tmp_path / "input_data.jsonl").write_text(json.dumps(row))
+
+    class Agent:
+        async def run(self, task):
+            trace = reply_to(task, "a b")
+            await task.score(trace)
+            return trace
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vf, "make_agent", lambda config: Agent())
+    page = (REPOSITORY / "docs" / "graders.md").read_text(encoding="utf-8")
+    (example,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "RubricTaskset" in text)
+    exec(example, {})
+    assert capsys.readouterr().out == "1.0 {'aon': 1.0, 'csr': 1.0, 'undecided': 0.0}\n"
 
 
 def test_a_malformed_row_is_named(tmp_path):
