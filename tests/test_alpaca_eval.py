@@ -53,7 +53,7 @@ def test_a_python_without_the_package_is_an_error(tmp_path, capfd):
 
 def prefers(handler) -> None:
     """The output that says BEST, else the one that does not say WORST: nine times out of ten."""
-    question = handler.server.seen[-1][2]["messages"][-1]["content"]
+    question = handler.body["messages"][-1]["content"]
     first, second = question.split('"model_identifier": "m"')[1].split('"model_identifier": "M"')
     second = second.split("## Task")[0]
     best = "m" if "BEST" in first or "WORST" in second else "M"

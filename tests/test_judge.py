@@ -322,7 +322,7 @@ def test_too_many_unknown_stop_the_run_with_advice(server: Server) -> None:
 
 def test_few_unknown_do_not_stop_the_run(server: Server) -> None:
     def sometimes(handler: Handler) -> None:
-        text = handler.server.seen[-1][2]["messages"][0]["content"]
+        text = handler.body["messages"][0]["content"]
         (fails(400) if "<criterion>\nbad" in text else says("YES"))(handler)
 
     server.script = [sometimes]

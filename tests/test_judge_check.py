@@ -71,7 +71,7 @@ def test_against_a_server(server, tmp_path, capsys):
     """A judge that always says YES, but first hums on prompts about commas, and never answers about titles."""
 
     def reply(handler: Handler) -> None:
-        asked = handler.server.seen[-1][2]["messages"]
+        asked = handler.body["messages"]
         question = asked[0]["content"]
         if "Have a title" in question:
             handler.send(200, completion("perhaps"))

@@ -83,7 +83,7 @@ def test_no_occurrence_is_missed(segment, response):
 
 def test_annotations_come_in_order_and_a_failure_stands_in_its_place():
     def label(handler: Handler) -> None:
-        question = handler.server.seen[-1][2]["messages"][0]["content"]
+        question = handler.body["messages"][0]["content"]
         if "broken" in question:
             fails(400)(handler)
         else:

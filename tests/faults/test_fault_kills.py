@@ -35,7 +35,7 @@ def server() -> Iterator[Server]:
 
     def answer(handler: Handler) -> None:
         time.sleep(0.01)
-        question = handler.server.seen[-1][2]["messages"][0]["content"]
+        question = handler.body["messages"][0]["content"]
         says("YES" if "YES" in question else LABEL)(handler)
 
     with Server() as server:
