@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from browser import browser, load
+from browser import browser, load, said_in_frame
 from test_report_rtt_grpo import group_of
 
 from rtt_lib.credit import combine, response_advantage, token_advantage
@@ -27,19 +27,16 @@ in_a_browser = pytest.mark.skipif(browser() is None, reason="no Chromium on PATH
 
 
 def seen(tmp_path: Path, script: str, width: int = 1300, **values) -> dict:
-    """What a script beside the module leaves in `out`; an error in the console fails."""
+    """What a script beside the module leaves in `out`, in a frame of that width; an error in the console fails."""
     given = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in values.items())
     module = credit_lab.MODULE.read_text(encoding="utf-8")
     page = tmp_path / "page.html"
     page.write_text(
         '<!DOCTYPE html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<link rel="icon" href="data:,"><div id="lab"></div><pre id="result"></pre><script type="module">'
-        f"{module}\n{given}const out = {{}};\n{script}\n"
-        'document.getElementById("result").textContent = JSON.stringify(out);</script>'
+        '<div id="lab"></div><script type="module">'
+        f"{module}\n{given}const out = {{}};\n{script}\nparent.postMessage(JSON.stringify(out), '*');</script>"
     )
-    document, log = load(page, tmp_path / "chromium", width)
-    assert "CONSOLE" not in log, log
-    return json.loads(html.unescape(re.search(r'<pre id="result">(.*?)</pre>', document, re.DOTALL).group(1)))
+    return json.loads(said_in_frame(page, tmp_path / "chromium", width))
 
 
 def random_case(seed: int) -> dict:
@@ -167,7 +164,8 @@ def test_it_fits_the_width_and_its_labels_can_be_read(tmp_path, width):
     script = (
         ON_THE_PAGE
         + """
-    out.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    out.width = innerWidth;
+    out.reach = document.documentElement.scrollWidth;
     const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     const luminance = (rgb) => rgb.map((c) => linear(c / 255))
       .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
@@ -181,7 +179,8 @@ def test_it_fits_the_width_and_its_labels_can_be_read(tmp_path, width):
     """
     )
     found = seen(tmp_path, script, width, data=data())
-    assert found["width"] <= 0 and found["unnamed"] == 0
+    assert found["width"] == width and found["reach"] <= width
+    assert found["unnamed"] == 0
     assert found["contrast"] >= 4.5
 
 

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
-from browser import browser, load
+from browser import browser, load, said_in_frame
 
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.files import write_json
@@ -202,10 +202,8 @@ def test_the_static_check_sees_a_style_sheet_that_loads(results):
 
 # --- a real browser ------------------------------------------------------------------------------------------------
 
-# In a frame as wide as a phone (a headless window is 500 px at least): how far the page reaches beyond it.
-REACH = "onload = () => parent.postMessage(document.documentElement.scrollWidth - innerWidth, '*')"
-FRAME = """<iframe src="{name}" style="width:390px;height:800px;border:0"></iframe>
-<script>onmessage = (event) => document.body.append(`beyond ${{event.data}}|`)</script>"""
+# How wide the window is, and how far the page reaches beyond it.
+REACH = "onload = () => parent.postMessage(`${innerWidth} ${document.documentElement.scrollWidth - innerWidth}`, '*')"
 # Writes before each image whether it was drawn.
 PROBE = "onload = () => { for (const i of document.images) i.before((i.naturalWidth > 99 ? 'seen' : 'LOST') + '|') }"
 
@@ -236,12 +234,9 @@ def beyond(page: Path, profile: Path) -> int:
     """By how many px a page of the site is wider than a phone."""
     text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text())
     page.with_name("probed.html").write_text(text.replace("</body>", f"<script>{REACH}</script></body>"))
-    frame = page.with_name("frame.html")
-    frame.write_text(FRAME.format(name="probed.html"))
-    document, log = load(frame, profile)
-    found = re.search(r"beyond (-?\d+)\|", document)
-    assert found, log
-    return int(found.group(1))
+    width, reach = map(int, said_in_frame(page.with_name("probed.html"), profile, width=390).split())
+    assert width == 390
+    return reach
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium on PATH: the width was NOT measured in a browser here")
