@@ -200,7 +200,7 @@ def test_the_page_names_the_hash_of_its_one_script(tmp_path):
     page = results_with_lab(tmp_path).read_text(encoding="utf-8")
     (script,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}';" in page and check_site(tmp_path) == []
+    assert f"default-src 'none'; script-src 'sha256-{digest}'; style-src" in page and check_site(tmp_path) == []
     others = [path.read_text() for path in (tmp_path / "site").glob("*.html")]
     assert others and all("script-src 'none'" in text and "<script" not in text for text in others)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import re
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
-from browser import browser, load, said_in_frame
+from browser import browser, load, said_in_frame, with_script
 
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.files import write_json
@@ -136,6 +140,17 @@ def test_model_text_is_escaped_everywhere(results):
     assert (results / "site" / "01_advantage.html").read_text().count("&lt;script&gt;") == 3
 
 
+POLICY = (
+    "default-src 'none'; script-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def test_every_page_may_load_its_own_style_and_images_and_nothing_else(results):
+    for page in [results / "index.html", *(results / "site").glob("*.html")]:
+        assert re.findall(r'<meta http-equiv="Content-Security-Policy" content="(.*)">', page.read_text()) == [POLICY]
+
+
 def test_equations_are_mathml_and_links_stay_inside(results):
     page = (results / "site" / "01_advantage.html").read_text()
     assert page.count("<math ") == 2 and 'display="block"' in page and "<mfrac>" in page
@@ -214,10 +229,8 @@ def test_in_a_browser_pages_load_without_console_errors_and_images_appear(result
         document, log = load(page, tmp_path / "chromium")
         assert "</footer>" in document, log
         assert "CONSOLE" not in log, f"{page.name}: {log}"
-    figures = results / "site" / "figures.html"
-    # The page forbids scripts, the probe's too: the copy that is looked at does without that line.
-    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", figures.read_text())
-    figures.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"))
+    figures = results / "site" / "figures.html"  # the probe runs, and the rest of the policy holds for the images
+    figures.write_text(with_script(figures.read_text(), PROBE))
     document, _ = load(figures, tmp_path / "chromium")
     assert "seen|" in document and "LOST|" not in document
 
@@ -230,10 +243,42 @@ def test_the_browser_check_would_see_a_console_error(results, tmp_path):
     assert "CONSOLE" in log
 
 
+FETCH = "fetch('/manifest.json').then(() => document.title = 'it came', () => document.title = 'it was refused')"
+
+
+@pytest.fixture
+def served(results) -> Iterator[tuple[str, list[str]]]:
+    """The results folder behind a server on this machine: its address, and the paths that it is asked for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=results)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium on PATH: a fetch from a page was NOT tried here")
+@pytest.mark.parametrize("name", ["index.html", "site/01_advantage.html"])
+def test_in_a_browser_a_page_gets_its_style_and_a_fetch_is_refused(results, served, tmp_path, name):
+    address, asked = served
+    page = results / name
+    page.write_text(with_script(page.read_text(), FETCH))
+    document, log = load(f"{address}/{name}", tmp_path / "chromium")
+    assert "<title>it was refused" in document and "Content Security Policy" in log
+    assert "/site/style.css" in asked and "/manifest.json" not in asked
+
+    page.write_text(page.read_text().replace("default-src 'none'; ", ""))
+    document, log = load(f"{address}/{name}", tmp_path / "chromium")
+    assert "<title>it came" in document and "/manifest.json" in asked and "CONSOLE" not in log, log
+
+
 def beyond(page: Path, profile: Path) -> int:
     """By how many px a page of the site is wider than a phone."""
-    text = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page.read_text())
-    page.with_name("probed.html").write_text(text.replace("</body>", f"<script>{REACH}</script></body>"))
+    page.with_name("probed.html").write_text(with_script(page.read_text(), REACH))
     width, reach = map(int, said_in_frame(page.with_name("probed.html"), profile, width=390).split())
     assert width == 390
     return reach
