@@ -159,6 +159,39 @@ def test_verdicts_relevance_and_settings_can_be_changed(tmp_path):
 
 
 @in_a_browser
+def test_a_response_with_added_words_says_that_it_cannot_be_painted(tmp_path):
+    script = (
+        ON_THE_PAGE
+        + """
+    const said = document.querySelector(".rtt-lab .locked");
+    const look = (i) => {
+      const token = () => row(i).querySelector(".tokens button"), before = token().className;
+      const looks = [said.textContent, token().getAttribute("aria-disabled"), getComputedStyle(token()).cursor];
+      token().click();
+      const painted = token().className !== before;
+      if (painted) token().click();
+      return [...looks, painted];
+    };
+    out.live = said.getAttribute("aria-live");
+    row(1).querySelector(".head button").click();                        // response 2 is the one that gets words
+    out.none = look(1);
+    slider("words added", 1);
+    out.some = look(1);
+    out.other = look(0);
+    out.kept = document.querySelector(".rtt-lab .locked") === said;      // the same place, or no screen reader says it
+    slider("words added", 0);
+    out.again = look(1);
+    """
+    )
+    found = seen(tmp_path, script, data=data())
+    text = 'Response 2 has added words. To paint its relevance, set "words added" to 0.'
+    assert found["live"] == "polite" and found["kept"]
+    assert found["none"] == found["again"] == ["", None, "pointer", True]
+    assert found["some"] == [text, "true", "not-allowed", False]
+    assert found["other"] == [text, None, "pointer", True]
+
+
+@in_a_browser
 @pytest.mark.parametrize("width", [1300, 390])
 def test_it_fits_the_width_and_its_labels_can_be_read(tmp_path, width):
     script = (

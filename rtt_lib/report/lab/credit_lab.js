@@ -183,6 +183,8 @@ const STYLE = `
 .rtt-lab .verdicts [data-verdict="0"] { background: #f9e3d3; }
 .rtt-lab .tokens { display: flex; flex-wrap: wrap; gap: 2px; }
 .rtt-lab .tokens button { display: inline-block; text-align: center; border: 1px solid transparent; padding: .1em .3em; }
+.rtt-lab .locked { min-height: 1.45em; color: #8a2b00; }
+.rtt-lab .tokens button[aria-disabled=true] { cursor: not-allowed; }
 .rtt-lab .tokens button.marked { border-bottom: 2px solid #1a1a1a; }
 .rtt-lab .tokens small { display: block; font-size: 10.5px; font-variant-numeric: tabular-nums; }
 .rtt-lab .detail { font-size: 13.5px; min-height: 4.2em; border-top: 1px solid #ddd; padding-top: .4rem;
@@ -212,9 +214,10 @@ export function mount(place, data) {
   const root = element("section", { class: "rtt-lab", "aria-label": "Credit lab" });
   const style = element("style");
   style.textContent = STYLE;
-  const controls = element("div"), about = element("p", { class: "about", "aria-live": "polite" });
+  const controls = element("div"), locked = element("div", { class: "locked", "aria-live": "polite" });
+  const about = element("p", { class: "about", "aria-live": "polite" });
   const body = element("div"), detail = element("div", { class: "detail", role: "status" });
-  root.append(style, controls, about, body, detail);
+  root.append(style, controls, locked, about, body, detail);
   place.replaceChildren(root);
 
   const change = (settings, more = {}) => {
@@ -283,8 +286,14 @@ export function mount(place, data) {
     );
   }
 
+  // The slider's words take their relevance from the response's own, so nothing is painted while they are there.
+  const isLocked = (i) => state.settings.longer > 0 && i === state.settings.response;
+
   function drawBody() {
     const group = state.groups[state.group], s = state.settings;
+    const said = s.longer > 0
+      ? `Response ${s.response + 1} has added words. To paint its relevance, set "words added" to 0.` : "";
+    if (locked.textContent !== said) locked.textContent = said; // a screen reader says it once
     let found;
     try {
       found = credit(group, s);
@@ -327,12 +336,12 @@ export function mount(place, data) {
     const rgb = (a > 0 ? UP : DOWN).join(", "), alpha = (0.55 * Math.min(1, Math.abs(a) / largest)).toFixed(3);
     const tell = () => describe(found, group, i, t, token);
     const made = element("button", { type: "button", class: marked ? "marked" : null,
+      "aria-disabled": isLocked(i) ? "true" : null,
       "aria-label": `${token}: A ${number(a)}, A_res ${number(found.aRes[i])}, A_tok ${number(found.aTok[i][t])}`,
       onmouseenter: tell, onfocus: tell,
       onclick: () => {
-        const own = group.responses[i].p[k];
-        if (t >= own.length || found.tokens[i].length !== own.length) return; // words that the slider has added
-        own[t] = marked ? 0 : 1;
+        if (isLocked(i)) return;
+        group.responses[i].p[k][t] = marked ? 0 : 1;
         refresh(`.response:nth-of-type(${i + 1}) .tokens button:nth-child(${t + 1})`);
       } }, token, element("small", {}, number(a)));
     made.style.background = `rgba(${rgb}, ${alpha})`;
