@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from rtt_lib.run.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -89,7 +93,7 @@ def test_conda_installs_the_same_lock_as_make() -> None:
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert pip == ["-r requirements.lock", "-e ."]
     (python,) = [entry for entry in environment["dependencies"] if str(entry).startswith("python")]
-    assert Version(python.partition("=")[2]) in Requirement(f"x{PROJECT['requires-python']}").specifier
+    assert Version(python.partition("=")[2]) in ALLOWED
     recipe = (ROOT / "Makefile").read_text()
     assert "-r requirements.lock" in recipe and "-e ." in recipe
 
@@ -105,6 +109,69 @@ def test_every_target_is_in_make_help() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ["env", "quick", "test", "micro", "lab", "test-vllm", "test-faults", "lint", "clean"]:
         assert re.search(rf"^\s+make {target}\s+\S", shown, re.M), f"make help does not list {target}"
+
+
+# --- the gate and Binder, which no test here can start ---
+
+GATE = yaml.safe_load((ROOT / ".github" / "workflows" / "gate.yml").read_text())
+STEPS = [step for job in GATE["jobs"].values() for step in job["steps"]]
+ALLOWED = Requirement(f"x{PROJECT['requires-python']}").specifier
+
+
+def targets_lacking(commands: str) -> set[str]:
+    """The targets of `make ...` in a script that the Makefile does not have."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    return set(re.findall(r"^ *make ([a-z-]+)", commands, re.M)) - targets
+
+
+def test_a_target_that_the_makefile_lacks_would_be_seen() -> None:
+    assert targets_lacking("make env\nmake tset") == {"tset"}
+
+
+def test_every_command_of_the_gate_exists() -> None:
+    lines = [line for step in STEPS for line in re.split(r"\n|&&", step.get("run", "")) if line.strip()]
+    assert len(lines) >= 4
+    for program, *words in map(shlex.split, lines):
+        if program == ".venv/bin/rtt":
+            assert "rtt" in PROJECT["scripts"]
+            profile = build_parser().parse_args(words).results
+            assert (ROOT / "results" / profile / "runs.jsonl.gz").is_file(), f"nothing of {profile} is published"
+        elif "/" in program:
+            assert os.access(ROOT / program, os.X_OK), f"{program} is no program of the repository"
+        else:
+            assert shutil.which(program) or program == "make", f"unknown command {program}"
+    assert targets_lacking("\n".join(lines)) == targets_lacking((ROOT / ".ci" / "run").read_text()) == set()
+
+
+def test_the_jobs_of_the_gate_wait_for_jobs_that_exist_and_use_a_python_that_is_allowed() -> None:
+    jobs = GATE["jobs"]
+    assert {job["needs"] for job in jobs.values() if "needs" in job} <= set(jobs)
+    pythons = [step["with"]["python-version"] for step in STEPS if "setup-python" in step.get("uses", "")]
+    assert len(pythons) == len(jobs) and all(Version(python) in ALLOWED for python in pythons)
+
+
+def test_the_gate_installs_the_torch_without_cuda_that_the_docs_name() -> None:
+    torch = GATE["env"]["TORCH"]
+    assert f'make env TORCH="{torch}"' in (ROOT / "docs" / "environment.md").read_text()
+    assert not [job for job in GATE["jobs"].values() if "env" in job], "a job has an environment of its own"
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    make = ["make", "--dry-run", "env", "VENV=no-such-folder"]
+    plan = subprocess.run(make, cwd=ROOT, env=os.environ | GATE["env"], capture_output=True, text=True, check=True)
+    assert re.search(rf"pip .*install .*{re.escape(torch)}$", plan.stdout, re.M)
+
+
+def test_binder_builds_what_make_env_builds() -> None:
+    binder, makefile = ROOT / "binder", (ROOT / "Makefile").read_text()
+    name, _, python = (binder / "runtime.txt").read_text().strip().partition("-")
+    assert name == "python" and Version(python) in ALLOWED
+    index, lock = (binder / "requirements.txt").read_text().splitlines()
+    assert index.split() == ["--extra-index-url", GATE["env"]["TORCH"].split()[-1]]
+    assert (binder / lock.removeprefix("-r ")).resolve() == ROOT / "requirements.lock"
+    script = binder / "postBuild"
+    assert os.access(script, os.X_OK) and subprocess.run(["bash", "-n", script]).returncode == 0
+    (model,) = re.findall(r"^SMOLLM := (.+)$", makefile, re.M)
+    assert re.findall(r"^python -m pip install (.+)$", script.read_text(), re.M) == [model, "--no-deps -e ."]
 
 
 def test_make_env_refuses_another_python(tmp_path: Path) -> None:
