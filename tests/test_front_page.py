@@ -7,7 +7,7 @@ import pytest
 
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.analysis.rtt_minus_rl import COLUMNS as BESIDE_COLUMNS
-from rtt_lib.report.front_page import SAYS, front_page, places, say
+from rtt_lib.report.front_page import SAYS, front_page, outcome, places, say
 from rtt_lib.tables import save_table
 
 NAN = float("nan")
@@ -68,7 +68,7 @@ def test_the_answer_says_where_rtt_beat_rl_and_what_differs_elsewhere(tmp_path):
     front = front_page(tmp_path / "tables", PARTS)
     assert front.answer == [
         "RTT beat RL with the same reward in U (RTT-AON by 13.3, RTT-CSR by 6.3 points) and lost to it in L (RTT-AON "
-        "by 6.6 points); in S neither is shown.",
+        "by 6.6 points); in S neither is shown: the interval there is 2.0 points wide.",
         "In L RTT satisfies criteria about the whole response, such as its length, less often than RL: 56% against 83% "
         "in L (RTT-AON).",
         "RTT writes more words per response than RL in L and U: 22.2 against 13.8 in L (RTT-AON), 23.0 against 15.0 in "
@@ -78,6 +78,13 @@ def test_the_answer_says_where_rtt_beat_rl_and_what_differs_elsewhere(tmp_path):
     assert front.figure.index("world L") < front.figure.index("world U") < front.figure.index("world S")
     assert front.figure.count("<circle") == 4 and front.figure.count("<rect") == 1  # S with CSR was not run
     assert "8 paired runs each" in front.caption and "Holm" in " ".join(front.rule)
+
+
+def test_where_neither_is_shown_the_answer_says_how_wide_the_intervals_are():
+    rows = [("RTT-AON", "L", -0.05, "neither"), ("RTT-AON", "U", 0.0, "neither"), ("RTT-AON", "M", -0.3, "reversed")]
+    main = compared("C1", *rows)
+    main[["low", "high"]] = [[-0.25, 0.15], [-0.045, 0.045], [-0.9, -0.1]]
+    assert outcome(main).endswith("; in L and U neither is shown: the intervals there are 9.0 to 40.0 points wide.")
 
 
 def test_nothing_is_said_that_the_tables_do_not_show(tmp_path):

@@ -176,7 +176,8 @@ def places(where: str, parts: dict[str, dict[str, str]]) -> list[tuple[str, str]
 
 
 def outcome(main: pd.DataFrame) -> str:
-    """`RTT beat RL with the same reward in U (RTT-AON by 13.7 points) and lost to it in M (...); in L neither`.
+    """`RTT beat RL with the same reward in U (RTT-AON by 13.7 points) and lost to it in M (...); in L neither is
+    shown: the intervals there are 9.0 to 72.7 points wide.`
 
     A world stands on both sides if its two rewards disagree.
     """
@@ -190,10 +191,19 @@ def outcome(main: pd.DataFrame) -> str:
     if behind:
         text += f" and lost to it in {_joined(list(behind.values()))}"
     if rest:
-        text += f"; in {_joined(rest)} neither is shown"
+        text += f"; in {_joined(rest)} neither is shown: {_how_wide(main[main['world'].isin(rest)])}"
     if unknown:
         text += f"; {_joined(unknown)} {'has' if len(unknown) == 1 else 'have'} too few runs to say"
     return text + "."
+
+
+def _how_wide(rows: pd.DataFrame) -> str:
+    """Why nothing is shown: `the intervals there are 9.0 to 72.7 points wide`."""
+    judged = rows[rows["finding"] == NEITHER]
+    widths = 100 * (judged["high"] - judged["low"])
+    ends = list(dict.fromkeys(f"{width:.1f}" for width in (widths.min(), widths.max())))
+    intervals = "interval there is" if len(widths) == 1 else "intervals there are"
+    return f"the {intervals} {' to '.join(ends)} points wide"
 
 
 def _by_world(rows: pd.DataFrame) -> dict[str, str]:
