@@ -18,8 +18,9 @@ import pytest
 from browser import browser, load, said_in_frame, with_script
 
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
+from rtt_lib.analysis.tuning import NO_ADVICE
 from rtt_lib.files import write_json
-from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page
+from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page, recommendation
 from rtt_lib.report.theme import apply_theme, arm_color, save_figure
 from rtt_lib.tables import save_table
 
@@ -189,6 +190,15 @@ def test_verdicts_are_counted():
     rows = [["C1", "replicates"], ["C2", "does not replicate"], ["C3", "replicates"]]
     table = Table("claims", ["claim", "verdict"], rows, 3, [False, False])
     assert count_verdicts(table) == {"replicates": 2, "does not replicate": 1} and count_verdicts(None) == {}
+
+
+def test_a_recommendation_is_its_first_sentence_and_none_where_tests_are_missing():
+    def said(text: str) -> str:
+        return recommendation(Table("recommendation", ["recommendation"], [[text]], 1, [False]))
+
+    assert said("Recommended: RTT. Tuned, its mean is above.") == "Recommended: RTT."
+    assert said("No method is recommended: none is ahead.") == "No method is recommended: none is ahead."
+    assert said(f"{NO_ADVICE} the tuned methods are not run in this profile.") == recommendation(None) == ""
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from rtt_lib.studies.records import results_table
 
 TRIED = ["world", "method", "arm", "runs", "mean", "chosen", "at an end"]
 ANSWERED = ["question", "world", "steps", "arm", "against", "runs", "difference", "low", "high", "level", "finding"]
+NO_ADVICE = "No recommendation:"  # begins what is said where tests are missing
 FIRST = "the best RTT against the best RL"
 FIELDS = {"learning_rate": "lr", "minibatches": "minibatches"}
 
@@ -196,12 +197,12 @@ def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[B
     """One method or none, by the rule of docs/fixed.md: of the RTT methods, tuned, that are behind the best RL nowhere,
     by their means or by an interval, and shown to be ahead somewhere, the one that gains most."""
     if len(best) < len(tuning.worlds):
-        return f"No recommendation: the tuned methods are {NOT_RUN}."
+        return f"{NO_ADVICE} the tuned methods are {NOT_RUN}."
     asked, fit = 2 * len(best), []
     for method in _rtt_methods(tuning):
         found = primary_comparisons(runs, _of_method(method, arms, best), tuning)
         if not all(one.complete for one in found):
-            return f"No recommendation: not all tests of the tuned {method} are there."
+            return f"{NO_ADVICE} not all tests of the tuned {method} are there."
         levels = corrected(found)
         signs = [one.sign(level) for one, level in zip(found, levels, strict=True)]
         if set(signs) in ({1}, {0, 1}) and min(one.mean for one in found) >= 0:

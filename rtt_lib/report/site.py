@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 import jinja2
 from markupsafe import Markup
 
+from rtt_lib.analysis.tuning import NO_ADVICE
 from rtt_lib.files import read_json, write_text
 from rtt_lib.report.credit_lab import site_script
 from rtt_lib.report.front_page import front_page
@@ -90,11 +91,11 @@ def build_site(results_dir: str | Path) -> Path:
         write_text(site / f"{page.stem}.html", text)
     _remove_stale(site, {page.stem for page in pages} | {"figures", "tables", "manifest"})
     by_name = {table.name: table for table in tables}
-    neighbours, advice = by_name.get(f"{common['profile']}_claims"), by_name.get("recommendation")
+    neighbours = by_name.get(f"{common['profile']}_claims")
     claims = neighbours or by_name.get("claims")
     front = {"front": front_page(results / "tables", {page.stem[:2]: page_parts(page) for page in pages})}
     front |= {"neighbours": neighbours, "counts": count_verdicts(claims), "first_figures": FIRST_FIGURES}
-    front["recommendation"] = SENTENCE_END.split(advice.rows[0][0])[0] if advice and advice.rows else ""
+    front["recommendation"] = recommendation(by_name.get("recommendation"))
     front["script"] = None
     if (found := site_script(results)) is not None:
         front["script"], front["script_hash"] = Markup(found[0]), found[1]
@@ -132,6 +133,12 @@ def count_verdicts(claims: Table | None) -> dict[str, int]:
     known = VERDICT_CLASSES | NEIGHBOUR_CLASSES
     said = [text for row in claims.rows for text in row if text in known] if claims else []
     return {verdict: said.count(verdict) for verdict in known if verdict in said}
+
+
+def recommendation(table: Table | None) -> str:
+    """The first sentence of what a run recommends; empty where it only says that tests are missing."""
+    first = SENTENCE_END.split(table.rows[0][0])[0] if table and table.rows else ""
+    return "" if first.startswith(NO_ADVICE) else first
 
 
 def read_table(path: Path) -> Table:
