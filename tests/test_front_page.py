@@ -144,10 +144,13 @@ def test_older_results_without_comparisons_still_have_cards(tmp_path):
     assert front_page(tmp_path / "nowhere", {}).cards == []
 
 
-def test_places_lead_to_pages_and_parts_that_exist():
-    where = "notebook 06, part 3 (a); notebook 06, part 9 (b); notebook 11, part 2 (c); notebook 06 for the pictures"
-    assert places(where, PARTS) == [
+def test_places_lead_to_cells_and_parts_that_exist():
+    parts = {"06": PARTS["06"] | {"a": "cell-a"}, "03": {"stem": "03_words", "c": "cell-c"}}
+    where = "notebook 06, part 3 (a); notebook 06, part 3 (b); notebook 06, part 9 (b); notebook 11, part 2 (c); "
+    assert places(where + "notebook 03 (c); notebook 06 for the pictures", parts) == [
+        ("06_rtt_grpo.html#cell-a", "notebook 06, part 3"),
         ("06_rtt_grpo.html#part-3", "notebook 06, part 3"),
         ("06_rtt_grpo.html", "notebook 06, part 9"),
+        ("03_words.html#cell-c", "notebook 03"),
         ("06_rtt_grpo.html", "notebook 06"),
     ]

@@ -116,6 +116,15 @@ def test_claims_come_first_and_everything_is_reachable(results):
     assert "Which tokens does the advantage of r_i reach?" in index and "broken" not in index.lower()
 
 
+def test_a_card_leads_to_the_cell_that_makes_its_table(results):
+    path = results / "notebooks" / "02_words.ipynb"
+    made = nbformat.read(path, 4)
+    made.cells[1].source = 'show_table(\n    words(x), "words", results, digits=1)'
+    nbformat.write(made, path)
+    assert 'href="site/02_words.html#cell-id%3Dcode"' in build_site(results).read_text()
+    assert check_site(results) == []  # the page has that place
+
+
 def test_without_a_claims_table_the_index_says_so(tmp_path):
     assert "no claims table yet" in build_site(tmp_path).read_text() and check_site(tmp_path) == []
 

@@ -63,7 +63,8 @@ class Front:
 
 
 def front_page(tables: Path, parts: dict[str, dict[str, str]]) -> Front:
-    """parts: for each notebook's number its page's `stem`, and its parts' numbers with their places on the page."""
+    """parts: for each notebook's number its page's `stem`, and the places on the page of its parts, by their numbers,
+    and of its tables and figures, by their names."""
     claims = _read(tables / "claims.csv", COLUMNS)
     compared = _read(tables / "claim_comparisons.csv", COMPARISON_COLUMNS)
     cards = [_card(row, compared[compared["claim"] == row["claim"]], parts) for row in claims.to_dict("records")]
@@ -161,13 +162,14 @@ def _plot(rows: pd.DataFrame, finding: str, group: Callable[[dict], str], label:
 
 
 def places(where: str, parts: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
-    """The notebooks that `where` names, those that the site has, each with its part if the page has that part."""
+    """The notebooks that `where` names, those that the site has, each with the cell that makes the table or figure in
+    brackets, else with its part, if the page has them."""
     found = []
-    for number, part in re.findall(r"notebook (\d\d)(?:, part (\d+))?", where):
+    for number, part, made in re.findall(r"notebook (\d\d)(?:, part (\d+))?(?: \((\w+)\))?", where):
         if number not in parts:
             continue
         words = f"notebook {number}" + (f", part {part}" if part else "")
-        place = parts[number].get(part)
+        place = parts[number].get(made) or parts[number].get(part)
         found.append((parts[number]["stem"] + ".html" + (f"#{place}" if place else ""), words))
     return found
 

@@ -34,6 +34,7 @@ VERDICT_CLASSES = {
 }
 # A blank after a full stop, but not after one that belongs to an abbreviation: `(Eq. 1)`.
 SENTENCE_END = re.compile(r"(?<=[.?!])(?<!\bEq\.)(?<!\bEqs\.)(?<!\bFig\.)(?<!\bApp\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+")
+SAVED = re.compile(r'"([\w-]+)",\s*results\b')  # the name under which a cell saves a table or a figure
 # Those of `analysis.serl_claims` and `analysis.contrasts`, on the claims of other papers.
 NEIGHBOUR_CLASSES = {
     "supported": "good",
@@ -63,12 +64,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """One executed notebook: its stem, its title and what it says first."""
+    """One executed notebook: its stem, its title and what it says first.
+
+    cells: the place on the page where a table or a figure is made, by its name.
+    """
 
     stem: str
     title: str
     opening: str
     body: Markup
+    cells: dict[str, str]
 
 
 def build_site(results_dir: str | Path) -> Path:
@@ -177,13 +182,16 @@ def notebook_page(path: Path) -> Page:
             _tame(output, said)
     title, opening = _title_and_opening(notebook.cells, path.stem)
     body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"path": str(path.parent)}})
-    return Page(path.stem, title, opening, Markup(body))
+    cells = {name: f"cell-id={cell.id}" for cell in notebook.cells for name in SAVED.findall(cell.source)}
+    return Page(path.stem, title, opening, Markup(body), cells)
 
 
 def page_parts(page: Page) -> dict[str, str]:
-    """The page's `stem`, and the place of each numbered part: `3` is `3.-After-training`, as in an address."""
+    """The page's `stem`, and as in an address the place of each numbered part (`3` is `3.-After-training`) and of each
+    table and figure."""
     found = re.findall(r'<h2 id="((\d+)\.-[^"]*)"', page.body)
-    return {"stem": page.stem} | {number: quote(unescape(place)) for place, number in found}
+    places = page.cells | {number: unescape(place) for place, number in found}
+    return {"stem": page.stem} | {name: quote(place) for name, place in places.items()}
 
 
 def _title_and_opening(cells: list, stem: str) -> tuple[str, str]:
