@@ -65,6 +65,22 @@ def test_verdicts_name_the_worlds_of_several_rivals_without_sizes():
     assert len(sentences_of(said)) == 1
 
 
+def test_each_pair_of_a_table_stands_with_its_arm_in_one_sentence():
+    scores = runs(SCORES | {("L", "SFT"): [0.1, 0.11, 0.12, 0.1, 0.12]})
+    pairs = [("RTT-AON", "RL-AON"), ("RL-AON", "SFT"), ("RTT-AON", "SFT")]
+    said = answers.each_pair(differences(scores, pairs))
+    assert said == (
+        "RTT-AON against RL-AON: better in U, worse in L, no difference shown in S, too few runs to tell in M; "
+        "against SFT: better in L; RL-AON against SFT: better in L."
+    )
+    assert len(sentences_of(said)) == 1
+    worse = scores.assign(**{"language loss": scores["all satisfied"]})
+    table = differences(worse, pairs[1:2], ["all satisfied", "language loss"])
+    assert answers.each_pair(table, "language loss") == "Language loss, RL-AON against SFT: worse in L."
+    assert answers.each_pair(table, "out of domain") == "Out of domain: not run in this profile."
+    assert answers.each_pair(table.iloc[:0]) == "Not run in this profile."
+
+
 def test_discriminator_names_rivals_weak_families_and_those_left_out():
     mean = {"taxonomy": 0.983, "packed": 0.97, "greedy": 0.501, KEYWORDS: 0.473}
     families = {"start": 0.999, "end": 0.848, "include": 0.95}
@@ -204,7 +220,7 @@ def decided(*verdicts: str) -> pd.DataFrame:
     return pd.DataFrame({"claim": [f"C{n}" for n in range(1, len(verdicts) + 1)], "verdict": verdicts})
 
 
-def test_serl_groups_claims_by_verdict_and_says_when_nothing_was_run():
+def test_serl_groups_claims_by_verdict_and_says_how_good_the_judge_must_be():
     claims, credit = decided("supported", "undecided", "supported"), decided("untested")
     turning = {"accuracy": 0.53, "low": 0.5, "high": 0.58, "rises": 0.99, "least": 0.4, "most": 0.8, "gain": 0.1}
     first, second, third = sentences_of(answers.serl(claims, turning, credit))
@@ -216,14 +232,24 @@ def test_serl_groups_claims_by_verdict_and_says_when_nothing_was_run():
         claims, outside, credit
     )
     assert "the actor loses with all of them" in answers.serl(claims, outside | {"gain": -0.1}, credit)
-    few = dict.fromkeys(turning)
-    assert "Too few runs tell" in answers.serl(claims, few, credit)
-    nothing = answers.serl(decided("untested", "untested"), few, credit)
-    assert nothing == "This profile has no runs of SERL, so that nothing is tested here."
+    assert "Too few runs tell" in answers.serl(claims, dict.fromkeys(turning), credit)
+
+
+def test_what_was_not_run_is_not_tested():
+    untested, few = decided("untested", "untested"), dict.fromkeys(("accuracy", "gain"))
+    assert answers.serl(untested, few, untested) == "This profile has no runs of SERL, so that nothing is tested here."
+    said = answers.conifer(untested, untested)
+    assert said == "This profile has no runs in a world of levels, so that nothing is tested here."
 
 
 def test_conifer():
     said = answers.conifer(decided("contradicted", "negligible"), decided("supported"))
     assert said == "On Conifer's claims: contradicted C1, negligible C2. On its twin in RL: supported C1."
-    nothing = answers.conifer(decided("untested"), decided("untested"))
-    assert nothing.startswith("This profile has no runs in a world of levels") and len(sentences_of(nothing)) == 1
+
+
+def test_claims_by_verdict_and_one_by_one():
+    table = decided("does not replicate", "replicates", "replicates", "cannot be tested at this size")
+    said = answers.by_verdict(table)
+    assert said == "Replicates: C2 and C3; does not replicate: C1; cannot be tested at this size: C4."
+    table = table.assign(statement=["RTT wins", "Lengths grow", "It holds", "It is fast"])
+    assert answers.on_claims(table, "C3", "C1") == "C3 (It holds): replicates; C1 (RTT wins): does not replicate."

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 
+from rtt_lib.report.figures import empty_figure
 from rtt_lib.report.theme import (
     ARM_COLORS,
     DOWN,
@@ -20,6 +25,7 @@ from rtt_lib.report.theme import (
     rgb_of,
     save_figure,
     shade,
+    small_image,
 )
 
 
@@ -45,6 +51,19 @@ def test_a_figure_carries_its_finding(tmp_path):
     folder = tmp_path / "figures"
     assert finding_of(folder / "told.png") == said and "B is above A &amp; stays" in (folder / "told.svg").read_text()
     assert finding_of(folder / "silent.png") == finding_of(folder / "missing.png") == ""
+
+
+def test_an_empty_figure_says_so_whatever_it_would_have_shown(tmp_path):
+    save_figure(empty_figure("Curves"), "empty", tmp_path, "Curves of the four core arms.")
+    assert finding_of(tmp_path / "figures" / "empty.png") == "Curves: not run in this profile."
+
+
+def test_a_small_image_is_the_same_picture_in_few_colours():
+    drawn = io.BytesIO()
+    Image.effect_noise((60, 40), 90).convert("RGB").save(drawn, "PNG")
+    small = Image.open(io.BytesIO(base64.b64decode(small_image(base64.b64encode(drawn.getvalue()).decode()))))
+    colors = small.convert("RGB").getcolors()
+    assert small.size == (60, 40) and small.mode == "P" and 10 < len(colors) <= 64
 
 
 def test_arms_and_variants_keep_their_colours():

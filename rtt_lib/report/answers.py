@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from rtt_lib.analysis.comparison import NO_DIFFERENCE, TOO_FEW, unit_of
+from rtt_lib.analysis import judging
+from rtt_lib.analysis.comparison import NO_DIFFERENCE, NOT_RUN, TOO_FEW, unit_of
 from rtt_lib.analysis.contrasts import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, UNTESTED
 from rtt_lib.analysis.shapes import GLOBAL, LENGTH
 from rtt_lib.analysis.strongest import STRONGEST
 from rtt_lib.report.discriminator import ENOUGH_F1, KEYWORDS
 
-VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
+# By the rule for the claims of RTT's paper, and of claims that one contrast decides.
+VERDICTS = (*judging.VERDICTS, SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
 # What the discriminator of notebook 03 is set against, in words.
 RIVALS = {"greedy": "one that learnt from greedy labels", KEYWORDS: "a rule that matches words"}
 KINDS = {"all": "all tokens", "segments": "segments", "nothing": "nothing"}  # what a label marks, in words
@@ -37,6 +39,18 @@ def verdicts(table: pd.DataFrame, arm: str, rivals: Sequence[str], measure: str 
         found = ", ".join(_by_verdict(_rows(table, arm, rival, measure), lambda row: row["world"]))
         parts.append(f"against {rival}: {found or 'no comparison in this profile'}")
     return f"{arm} {'; '.join(parts)}."
+
+
+def each_pair(table: pd.DataFrame, measure: str = "all satisfied") -> str:
+    """The same in one sentence for all pairs of a table: what a figure of paired differences shows.
+    `Final entropy, RTT-AON against RL-AON: less in L; RTT-CSR against RL-CSR: less in L and U.`"""
+    named = "" if measure == "all satisfied" else measure.capitalize()
+    pairs = table.loc[table["measure"] == measure, ["arm", "against"]].drop_duplicates()
+    if pairs.empty:
+        return f"{named}: {NOT_RUN}." if named else f"{NOT_RUN.capitalize()}."
+    found = pairs.groupby("arm", sort=False)["against"]
+    said = "; ".join(verdicts(table, arm, list(rivals), measure).removesuffix(".") for arm, rivals in found)
+    return f"{named}, {said}." if named else f"{said}."
 
 
 def _rows(table: pd.DataFrame, arm: str, against: str, measure: str) -> list[dict]:
@@ -164,12 +178,13 @@ def baselines_and_ablations(table_1: pd.DataFrame, ablations: pd.DataFrame, beta
         (
             verdicts(table_1, "RL-AON", ("SFT", "DPO")),
             verdicts(ablations, "RTT-AON", ("RTT-AON inter", "RTT-AON greedy", "RTT-AON random")),
-            _best_beta(betas),
+            best_beta(betas),
         )
     )
 
 
-def _best_beta(betas: pd.DataFrame) -> str:
+def best_beta(betas: pd.DataFrame) -> str:
+    """Figure 3: which beta is best in each world, by the mean."""
     if betas.empty:
         return "This profile compares no values of beta."
     best = betas.loc[betas.groupby("world", sort=False)["mean"].idxmax(), ["world", "beta"]]
@@ -234,11 +249,12 @@ def serl(claims: pd.DataFrame, turning: Mapping[str, float | None], by_criterion
     """Notebook 12: the verdicts on SERL's claims, how good its judge must be, and whether token credit adds to it."""
     if _untested(claims) and _untested(by_criterion):
         return "This profile has no runs of SERL, so that nothing is tested here."
-    found = (_verdicts_on("SERL's claims", claims), _judge(turning), _verdicts_on("token credit", by_criterion))
+    found = (_verdicts_on("SERL's claims", claims), judge_needed(turning), _verdicts_on("token credit", by_criterion))
     return " ".join(found)
 
 
-def _judge(turning: Mapping[str, float | None]) -> str:
+def judge_needed(turning: Mapping[str, float | None]) -> str:
+    """The accuracy of a judge from which the actor gains nothing. turning: of `serl_dose.turning_point`"""
     if turning["gain"] is None:
         return "Too few runs tell how good the judge must be."
     if turning["accuracy"] is None:
@@ -263,9 +279,26 @@ def conifer(claims: pd.DataFrame, twin: pd.DataFrame) -> str:
 
 def _verdicts_on(about: str, table: pd.DataFrame) -> str:
     """`On SERL's claims: supported S-C1 and S-C3, undecided S-C2.` of a table with the columns claim, verdict."""
+    return f"On {about}: {', '.join(f'{verdict} {_listed(ids)}' for verdict, ids in _named(table).items())}."
+
+
+def by_verdict(table: pd.DataFrame) -> str:
+    """`Replicates: C10 and C11; partly: C2.` of such a table."""
+    said = "; ".join(f"{verdict}: {_listed(ids)}" for verdict, ids in _named(table).items())
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _named(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The claims of each verdict that some claim has."""
     named = {verdict: list(table.loc[table["verdict"] == verdict, "claim"]) for verdict in VERDICTS}
-    return f"On {about}: {', '.join(f'{verdict} {_listed(ids)}' for verdict, ids in named.items() if ids)}."
+    return {verdict: ids for verdict, ids in named.items() if ids}
 
 
 def _untested(table: pd.DataFrame) -> bool:
     return bool((table["verdict"] == UNTESTED).all())
+
+
+def on_claims(table: pd.DataFrame, *ids: str) -> str:
+    """`S-C1 (it improves): supported; S-C2 (it beats others): undecided.` of a table with claim, statement, verdict."""
+    rows = table.set_index("claim").loc[list(ids)]
+    return "; ".join(f"{row.Index} ({row.statement}): {row.verdict}" for row in rows.itertuples()) + "."

@@ -50,7 +50,9 @@ BAND_POINTS, BAND_RESAMPLES = 40, 500  # places along a curve at which its inter
 
 
 def empty_figure(title: str) -> Figure:
+    """It says that nothing was run; so does its label, which `save_figure` takes for what the figure shows."""
     fig, ax = plt.subplots(figsize=(7, 1.6))
+    fig.set_label(f"{title}: {NOT_RUN}.")
     ax.set_axis_off()
     ax.set_title(title)
     ax.text(0, 0.5, NOT_RUN, transform=ax.transAxes, color=QUIET)

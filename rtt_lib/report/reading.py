@@ -1,15 +1,23 @@
-"""How a notebook speaks to its reader: the answer in a box at the top, tables folded until they are asked for."""
+"""How a notebook speaks to its reader: the answer in a box at the top; tables, lists of sentences and further figures
+folded until they are asked for."""
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rtt_lib.report.theme import save_figure, small_image
 from rtt_lib.tables import save_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_SENTENCES = 3  # of an answer
 
@@ -55,13 +63,39 @@ def show_table(frame: pd.DataFrame, name: str, results_dir: str | Path, digits: 
     named = any(level is not None for level in shown.index.names)
     table = shown.to_html(index=named, na_rep="-", border=0, max_rows=pd.get_option("display.max_rows"))
     rows = f"{len(shown)} row" + "s" * (len(shown) != 1)
-    summary = f"<summary>Table <code>{escape(name)}</code>, {rows}</summary>"
     text = f"{name}, {rows}\n{shown.to_string(index=named, na_rep='-')}"
-    return Shown(f'{STYLE}<details class="rtt-table">{summary}{table}</details>', text)
+    return Shown(_folded(f"Table <code>{escape(name)}</code>, {rows}", table), text)
 
 
 def show_text(text: str, name: str) -> Shown:
     """A text as it stands, a prompt to an LLM say, folded like a table."""
     rows = len(text.splitlines())
-    summary = f"<summary>Text <code>{escape(name)}</code>, {rows} line{'s' * (rows != 1)}</summary>"
-    return Shown(f'{STYLE}<details class="rtt-table">{summary}<pre>{escape(text)}</pre></details>', f"{name}\n{text}")
+    summary = f"Text <code>{escape(name)}</code>, {rows} line{'s' * (rows != 1)}"
+    return Shown(_folded(summary, f"<pre>{escape(text)}</pre>"), f"{name}\n{text}")
+
+
+def show_markdown(text: str, title: str) -> Shown:
+    """Markdown, a list of sentences or a page, folded like a table: its title, and how many items its list has."""
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    items = sum(line.startswith("- ") for line in text.splitlines())
+    summary = title + (f", {items} sentence{'s' * (items != 1)}" if items else "")
+    body = MarkdownWithMath(renderer=IPythonRenderer(escape=True)).render(text)
+    return Shown(_folded(escape(summary), body), f"{summary}\n{text}")
+
+
+def show_figure(fig: Figure, name: str, results_dir: str | Path, finding: str) -> Shown:
+    """Save as `save_figure` does, and show the figure folded: its name and what it shows, the picture on a click."""
+    import matplotlib.pyplot as plt
+
+    save_figure(fig, name, results_dir, finding)
+    drawn, said = io.BytesIO(), fig.get_label() or finding
+    fig.savefig(drawn, format="png", dpi="figure", bbox_inches="tight")
+    plt.close(fig)  # a cell draws every figure that it leaves open
+    png = small_image(base64.b64encode(drawn.getvalue()).decode("ascii"))
+    picture = f'<img alt="{escape(said)}" src="data:image/png;base64,{png}">'
+    return Shown(_folded(f"Figure <code>{escape(name)}</code>: {escape(said)}", picture), f"{name}: {said}")
+
+
+def _folded(summary: str, body: str) -> str:
+    return f'{STYLE}<details class="rtt-table"><summary>{summary}</summary>{body}</details>'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 RGB = tuple[int, int, int]
 # Credit: what is raised is blue, what is lowered vermilion, in every figure; told apart by colour-blind readers too.
 UP, DOWN = (0, 114, 178), (213, 94, 0)
+COLORS = 64  # of an image in an executed notebook
 ENOUGH_CONTRAST = 4.5  # of text, as WCAG's level AA has it
 
 # Okabe and Ito's palette, told apart by colour-blind readers too: the baselines warm, RTT with the same reward cool.
@@ -173,12 +176,11 @@ def save_figure(fig: Figure, name: str, results_dir: str | Path, finding: str = 
     """Save `figures/<name>.png` and `.svg`; equal figures give equal bytes (no date, fixed ids).
 
     finding: what the figure shows, in a sentence; the files carry it, and the site says it under the figure and to
-    readers who do not see it.
+    readers who do not see it. An empty figure has a label that is said instead.
     """
-    import io
-
     import matplotlib
 
+    finding = fig.get_label() or finding
     said = ({"Description": finding}, {"Title": finding}) if finding else ({}, {})
     for suffix, metadata in (("png", {"Software": None} | said[0]), ("svg", {"Date": None, "Creator": None} | said[1])):
         buffer = io.BytesIO()
@@ -196,3 +198,13 @@ def finding_of(figure: Path) -> str:
             return image.info.get("Description", "")
     except (FileNotFoundError, UnidentifiedImageError):
         return ""
+
+
+def small_image(png: str) -> str:
+    """An image as notebooks hold it (base64), with a palette of 64 colours: figures have few, a quarter of the size."""
+    from PIL import Image  # slow to import
+
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    small = io.BytesIO()
+    image.quantize(COLORS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode("ascii")

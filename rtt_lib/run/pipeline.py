@@ -7,7 +7,6 @@ notebook that was running.
 
 from __future__ import annotations
 
-import base64
 import csv
 import fcntl
 import io
@@ -34,7 +33,6 @@ from rtt_lib.run import manifest
 from rtt_lib.run.state import Notebook, State, discover, profile_digest, source_digest
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-COLORS = 64  # of an image in an executed notebook
 
 
 class NotebookFailed(Exception):
@@ -384,18 +382,10 @@ def _cause(error: Exception, notebook: Notebook) -> str:
     return f"cell {cell} (In [{error.exec_count}]) failed: {error.ename}: {reason[0]}"
 
 
-def small_image(png: str) -> str:
-    """An image as notebooks hold it (base64), with a palette of 64 colours: figures have few, a quarter of the size."""
-    from PIL import Image  # slow to import
-
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    small = io.BytesIO()
-    image.quantize(COLORS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode("ascii")
-
-
 def _save_executed(partial: Path, target: Path) -> None:
     """Move an executed notebook to its place, and drop what differs between two equal runs."""
+    from rtt_lib.report.theme import small_image  # slow to import
+
     content = files.read_json(partial)
     content["metadata"].pop("papermill", None)
     for cell in content["cells"]:
