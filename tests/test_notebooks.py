@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import os
 import re
@@ -10,10 +11,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
-from rtt_lib.report.site import check_site
+from rtt_lib.report.site import check_site, notebook_page
 from rtt_lib.run.pipeline import NOTEBOOKS, REPOSITORY
 from rtt_lib.run.state import discover
 from rtt_lib.store import STORE
@@ -23,6 +25,7 @@ PARAMETERS = 'profile_path = "../params/micro.yaml"\nresults_dir = "../results/l
 MAX_LINES_OF_CODE = 15  # in a cell
 MAX_LINES_IN_A_FUNCTION = 12
 CELLS_BEFORE_THE_ANSWER = 6
+ENOUGH_FOR_CONTENTS = 5  # headings
 OPENING_CELLS = 3  # in which the question, the paper's section and the cost have to stand
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -101,6 +104,22 @@ def test_its_answer_stands_at_the_top(path):
     """The lab has none: it is there to play with. Elsewhere what an answer needs may be trained before it."""
     top = [text_of(cell) for cell in cells_of(path)[:CELLS_BEFORE_THE_ANSWER]]
     assert path.stem == "00_credit_lab" or any(re.search(r"^answer\(", text, re.MULTILINE) for text in top)
+
+
+@each_notebook
+def test_a_long_notebook_lists_its_numbered_parts(path):
+    texts = [text_of(cell) for cell in cells_of(path, "markdown")]
+    headings = re.findall(r"^## (.+)$", "\n".join(texts), re.MULTILINE)
+    numbered = [heading for heading in headings if re.match(r"\d+\. ", heading)]
+    parts = numbered if len(headings) >= ENOUGH_FOR_CONTENTS else []
+    listed = "\n".join(text for text in texts if "**Contents**" in text)
+    assert re.findall(r"^\d+\. \[.+\](?=\(#)", listed, re.MULTILINE) == [
+        f"{number}. [{heading.split(' ', 1)[1]}]" for number, heading in enumerate(parts, 1)
+    ]
+    body = notebook_page(path).body
+    places = {html.unescape(place) for place in re.findall(r'<h\d id="([^"]*)"', body)}
+    links = {unquote(html.unescape(link)) for link in re.findall(r'<li>(?:<p>)?<a href="#([^"]*)"', body)}
+    assert links <= places and len(links) == len(parts)
 
 
 @each_notebook
