@@ -26,6 +26,7 @@ MAX_LINES_OF_CODE = 15  # in a cell
 MAX_LINES_IN_A_FUNCTION = 12
 CELLS_BEFORE_THE_ANSWER = 6
 ENOUGH_FOR_CONTENTS = 5  # headings
+FIGURE_ARGUMENTS = 4  # the figure, its name, the results and what it shows
 OPENING_CELLS = 3  # in which the question, the paper's section and the cost have to stand
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -134,6 +135,16 @@ def test_cells_are_short_and_call_the_library(path):
         assert lines_of_code(text_of(cell)) <= MAX_LINES_OF_CODE, cell["id"]
         assert functions_too_long(text_of(cell)) == [], cell["id"]
     assert any("rtt_lib" in text_of(cell) for cell in cells_of(path, "code"))
+
+
+@each_notebook
+def test_every_figure_says_what_it_shows(path):
+    """Under a name that the site can read in the cell's source."""
+    for cell in cells_of(path, "code"):
+        for node in ast.walk(ast.parse(plain_python(text_of(cell)))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("save_figure", "show_figure"):
+                assert isinstance(node.args[1], ast.Constant), cell["id"]
+                assert len(node.args) + len(node.keywords) == FIGURE_ARGUMENTS, cell["id"]
 
 
 @each_notebook
