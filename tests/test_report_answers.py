@@ -10,6 +10,7 @@ from rtt_lib.analysis.strongest import STRONGEST
 from rtt_lib.report import answers
 from rtt_lib.report.discriminator import KEYWORDS
 from rtt_lib.report.reading import answer, sentences_of
+from rtt_lib.studies.records import RUNS
 
 
 def runs(values: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
@@ -235,11 +236,19 @@ def test_serl_groups_claims_by_verdict_and_says_how_good_the_judge_must_be():
     assert "Too few runs tell" in answers.serl(claims, dict.fromkeys(turning), credit)
 
 
-def test_what_was_not_run_is_not_tested():
+def test_what_was_not_run_here_is_elsewhere_if_it_is_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "RESULTS", tmp_path)
     untested, few = decided("untested", "untested"), dict.fromkeys(("accuracy", "gain"))
     assert answers.serl(untested, few, untested) == "This profile has no runs of SERL, so that nothing is tested here."
     said = answers.conifer(untested, untested)
     assert said == "This profile has no runs in a world of levels, so that nothing is tested here."
+    for name in ("serl", "conifer"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RUNS).touch()
+    there = "The runs are in the profile {0}: see results/{0}, or give the command rtt run {0}."
+    assert sentences_of(answers.serl(untested, few, untested))[1:] == [there.format("serl")]
+    assert sentences_of(answers.conifer(untested, untested))[1:] == [there.format("conifer")]
+    answer(answers.conifer(untested, untested))
 
 
 def test_conifer():

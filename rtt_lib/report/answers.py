@@ -11,7 +11,9 @@ from rtt_lib.analysis.comparison import NO_DIFFERENCE, NOT_RUN, TOO_FEW, unit_of
 from rtt_lib.analysis.contrasts import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, UNTESTED
 from rtt_lib.analysis.shapes import GLOBAL, LENGTH
 from rtt_lib.analysis.strongest import STRONGEST
+from rtt_lib.profile import RESULTS
 from rtt_lib.report.discriminator import ENOUGH_F1, KEYWORDS
+from rtt_lib.studies.records import RUNS
 
 # By the rule for the claims of RTT's paper, and of claims that one contrast decides.
 VERDICTS = (*judging.VERDICTS, SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, UNTESTED)
@@ -248,7 +250,7 @@ def _failure(failures: pd.DataFrame, measure: str) -> str:
 def serl(claims: pd.DataFrame, turning: Mapping[str, float | None], by_criterion: pd.DataFrame) -> str:
     """Notebook 12: the verdicts on SERL's claims, how good its judge must be, and whether token credit adds to it."""
     if _untested(claims) and _untested(by_criterion):
-        return "This profile has no runs of SERL, so that nothing is tested here."
+        return f"This profile has no runs of SERL, so that nothing is tested here.{_published_in('serl')}"
     found = (_verdicts_on("SERL's claims", claims), judge_needed(turning), _verdicts_on("token credit", by_criterion))
     return " ".join(found)
 
@@ -273,8 +275,16 @@ def judge_needed(turning: Mapping[str, float | None]) -> str:
 def conifer(claims: pd.DataFrame, twin: pd.DataFrame) -> str:
     """Notebook 13: the verdicts on Conifer's claims and on those of its twin in RL."""
     if _untested(claims) and _untested(twin):
-        return "This profile has no runs in a world of levels, so that nothing is tested here."
+        nothing = "This profile has no runs in a world of levels, so that nothing is tested here."
+        return f"{nothing}{_published_in('conifer')}"
     return " ".join((_verdicts_on("Conifer's claims", claims), _verdicts_on("its twin in RL", twin)))
+
+
+def _published_in(profile: str) -> str:
+    """The profile that has the runs, if they are published."""
+    if not (RESULTS / profile / RUNS).is_file():
+        return ""
+    return f" The runs are in the profile {profile}: see results/{profile}, or give the command rtt run {profile}."
 
 
 def _verdicts_on(about: str, table: pd.DataFrame) -> str:
