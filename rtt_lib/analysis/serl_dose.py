@@ -14,14 +14,9 @@ SCORE, ACCURACY, AGREEMENT = "per constraint", "judge accuracy", "judge order ag
 FIRM, WORD = "judge firm accuracy", "judge word"
 RESAMPLES = 2000
 MEANS = (
-    "accuracy before",
-    "accuracy after",
-    "firm accuracy before",
-    "firm accuracy after",
-    "word before",
-    "word after",
+    *(f"{name} {when}" for name in ("accuracy", "firm accuracy", "word") for when in ("before", "after")),
+    "actor's gain",
 )
-MEANS += ("actor's gain",)
 
 
 @dataclass(frozen=True)
