@@ -18,12 +18,13 @@ NOTEBOOKS = "00,02,03,06,09,11"
 ONE_RUN = {"experiments.core.arms": "[base, RL-AON, RL-CSR, RTT-AON, RTT-CSR]"} | {
     f"experiments.{name}.seeds": "[A0]" for name in ("core", "beyond", "fixes", "controls")
 }
+ENOUGH = {"evaluation.prompts": "24"}  # for families of every kind
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("english notebooks") / "results"
-    changes = [f"{key}={value}" for key, value in (SMALL | ONE_RUN).items()]
+    changes = [f"{key}={value}" for key, value in (SMALL | ONE_RUN | ENOUGH).items()]
     command = [
         sys.executable,
         "-m",

@@ -28,10 +28,7 @@ from rtt_lib.tables import markdown_table
 from rtt_lib.worlds.micro.shipped import LETTERS, explain, models
 
 PROFILE = "micro"  # whose published runs the fresh ones are set beside
-CELLS = (
-    *(("L", arm) for arm in ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR")),
-    *(("U", arm) for arm in ("RL-AON", "RTT-AON")),
-)
+CELLS = [("L", arm) for arm in ("RL-AON", "RL-CSR", "RTT-AON", "RTT-CSR")]  # what three minutes are enough for
 FIRST, LAST = 1000, 999_999  # published seeds are below
 
 
