@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtt_lib.bench.conform import graders, table, truth
-from rtt_lib.bench.conform.items import BENCHMARKS, SOURCES, STORED, Item, make, read, variations, write
+from rtt_lib.bench.conform.items import BENCHMARKS, SOURCES, STORED, Item, make, of_models, read, variations, write
 from rtt_lib.bench.conform.score import conform, questions_of, report
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json
@@ -254,6 +254,39 @@ def test_the_table_says_who_differs_and_where():
     assert "- other 1.0: does not install." in text
     assert "- `punctuation:no_comma`: 2 of 4 agree (1 crashes, 1 passes wrongly)" in text
     assert "allenai/IFBench at 1a902f9" in text
+
+
+GRADED = [
+    {"benchmark": "ifeval", "model": "m", "instruction_id_list": [COMMA[0]], "response": "One, two", "strict": [False]},
+    {"benchmark": "ifeval", "model": "m", "instruction_id_list": [COMMA[0]], "response": "One two", "strict": [True]},
+    {
+        "benchmark": "ifbench",
+        "model": "n",
+        "instruction_id_list": ["count:numbers", "count:pronouns"],
+        "response": "1 you",
+        "strict": [True, False],
+        "strict_head": [True, True],
+        "unstable": [1],
+    },
+]
+
+
+def test_what_a_grader_does_to_a_models_accuracy(tmp_path, capsys):
+    """By hand: `grader` never sees a comma, so that one of two responses passes wrongly."""
+    path = tmp_path / "graded.jsonl"
+    path.write_text("".join(json.dumps(row | {"kwargs": [{}] * len(row["strict"])}) + "\n" for row in GRADED))
+    models = of_models(path)
+    assert models["n"][0].verdicts == {"ifbench": (True, None), "ifbench-head": (True, None)}
+    rows = table.rows_of("a 1", "-", {"ifeval": grader}, models)
+    assert [row.model for row in rows] == [None, "m"] and rows[1].result.prompts == 2
+    text = table.document([rows[0]] * 4 + rows[1:], {})
+    assert "| a 1 | ifeval | m | 50.00% | 50.0%, 100.0% | +50.0 |" in text
+    assert "## What it does" not in table.document([rows[0]] * 4, {})
+
+    path.write_text(json.dumps(GRADED[0] | {"kwargs": []}) + "\n")
+    with pytest.raises(RTTError, match=r"graded.jsonl:1: no graded response \(ValueError"):
+        of_models(path)
+    assert main(["conform", "ifeval", "--answers", str(path)]) == 2 and "--ports" in capsys.readouterr().err
 
 
 def test_the_published_table_is_of_the_stored_set():

@@ -22,6 +22,9 @@ verdicts agree, and shows the shortest response of each kind of difference.
   rtt conform ifbench --command "node grade.js"          JSON lines in, JSON lines out
   rtt conform --ports docs/conformance.md                the table of other packages' graders, each in a fresh
                                                          environment from the package index (gigabytes, an hour)
+  rtt conform --ports OUT.md --answers graded.jsonl      and what they say about responses of models, JSON lines of
+                                                         {"benchmark", "model", "instruction_id_list", "kwargs",
+                                                         "response", "strict": the official verdicts}
 
 A command reads a line {"instruction": ..., "arguments": {...}, "prompt": ..., "response": ...} for each question and
 answers it with a line {"verdict": true, false or null}, or {"error": "..."}; null stands for a check it does not know.
@@ -31,8 +34,10 @@ Exit status: 0 if all verdicts agree, else 1.
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.answers and not options.ports:
+        raise RTTError("--answers belongs to --ports")
     if options.ports:
-        return table.main(options.ports)
+        return table.main(options.ports, options.answers)
     if not options.benchmark:
         raise RTTError(f"name a benchmark: {', '.join(BENCHMARKS)}")
     if options.function:
@@ -57,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     grader.add_argument("--function", metavar="PLACE:NAME", help="a Python function, of a module or of a .py file")
     grader.add_argument("--command", metavar="COMMAND", help="a command that answers JSON lines")
     grader.add_argument("--ports", metavar="FILE", type=Path, help="write the table of other packages' graders here")
+    parser.add_argument("--answers", metavar="FILE", type=Path, nargs="+", default=[], help="for --ports")
     parser.add_argument("--items", metavar="FILE", type=Path, default=STORED, help="another set of the same form")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write all counts and examples as JSON")
     return parser

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, read_jsonl, write_jsonl
 from rtt_lib.rubrics.wordings import instruction_text
 from rtt_lib.verify.muldimif import category
@@ -72,6 +73,32 @@ def read(benchmark: str, path: Path = STORED) -> list[Item]:
     """The items that have verdicts of that benchmark, in their order."""
     items = (item_from_json(row) for _, row in read_jsonl(path))
     return [item for item in items if benchmark in item.verdicts]
+
+
+def of_models(path: Path) -> dict[str, list[Item]]:
+    """Model -> its graded responses, of a file with a line for each of them, as the official scripts name the fields:
+
+    {"benchmark": "ifbench", "model", "instruction_id_list", "kwargs", "response", "strict": [official verdicts]}
+
+    `strict_head` has those of `ifbench-head`; `unstable` the places of verdicts that depend on a random seed.
+    """
+    found: dict[str, list[Item]] = {}
+    for line, row in read_jsonl(path):
+        try:
+            unstable = row.get("unstable", ())
+            verdicts = {
+                f"{row['benchmark']}{ending}": tuple(
+                    None if n in unstable else value for n, value in enumerate(row[f"strict{part}"])
+                )
+                for ending, part in (("", ""), ("-head", "_head"))
+                if f"strict{part}" in row
+            }
+            checks = tuple(zip(row["instruction_id_list"], row["kwargs"], strict=True))
+            item = Item(row["benchmark"], checks, row["response"], verdicts)
+            found.setdefault(row["model"], []).append(item)
+        except (KeyError, ValueError) as error:
+            raise RTTError(f"{path}:{line}: no graded response ({type(error).__name__}: {error})") from error
+    return found
 
 
 def write(items: Sequence[Item], path: Path) -> None:

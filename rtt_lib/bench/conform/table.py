@@ -6,13 +6,13 @@ import importlib.metadata
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtt_lib.bench.conform import graders, ports
-from rtt_lib.bench.conform.items import BENCHMARKS, SOURCES, read
-from rtt_lib.bench.conform.score import Conformance, conform
+from rtt_lib.bench.conform.items import BENCHMARKS, SOURCES, Item, of_models, read
+from rtt_lib.bench.conform.score import Conformance, Grader, conform
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_text
 
@@ -43,25 +43,46 @@ NOTES = {
     "sentences in other places",
     "tinker-cookbook 0.6.1": "does not install: it needs tml-renderers>=0.4.1, which the index does not have",
 }
+ABOUT_MODELS = (
+    "The same graders on responses of models to all prompts of a benchmark, against the verdicts that its official "
+    "code gave on them (strict). Verdicts that depend on a random seed are left out. The responses are not in this "
+    "repository, since their source states no licence. `rtt conform --ports FILE --answers FILE` takes any others; "
+    "its help says in which form."
+)
+MODELS_HEADER = (
+    "package",
+    "benchmark",
+    "responses of",
+    "verdicts that agree",
+    "prompt accuracy",
+    "difference in points",
+)
 HEADER = ("package", "nltk", "benchmark", "verdicts that agree", "checks that agree throughout", "prompt accuracy")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A package at its version, with the nltk it brought, and what it says about one benchmark."""
+    """A package at its version, with the nltk it brought, and what it says about one benchmark: about the conformance
+    set, or about a model's responses."""
 
     package: str
     nltk: str
     result: Conformance
+    model: str | None = None
 
 
-def main(out: Path) -> int:
+Answers = Mapping[str, Sequence[Item]]  # by model; some have verdicts of one benchmark, some of another
+
+
+def main(out: Path, answers: Sequence[Path]) -> int:
     """Install every port into an environment of its own, ask it, and write the table."""
-    rows, failed = [Row(f"rtt {_version()}", importlib.metadata.version("nltk"), ours(name)) for name in BENCHMARKS], {}
+    models = together(map(of_models, answers))
+    nltk = importlib.metadata.version("nltk")
+    rows, failed = rows_of(f"rtt {_version()}", nltk, {name: graders.ours(name) for name in BENCHMARKS}, models), {}
     with tempfile.TemporaryDirectory() as folder:
         for port in PORTS:
             try:
-                rows += ask(port, installed(port, Path(folder)))
+                rows += ask(port, installed(port, Path(folder)), models)
             except RTTError as error:
                 failed[port.install[0]] = str(error)
     write_text(out, document(rows, NOTES | failed))
@@ -69,12 +90,27 @@ def main(out: Path) -> int:
     return 0
 
 
+def together(files: Iterable[Answers]) -> Answers:
+    found: dict[str, list[Item]] = {}
+    for file in files:
+        for model, items in file.items():
+            found.setdefault(model, []).extend(items)
+    return found
+
+
+def rows_of(package: str, nltk: str, by_benchmark: Mapping[str, Grader], models: Answers) -> list[Row]:
+    """What one package says about the conformance set and about each model's responses."""
+    rows = []
+    for name, grader in by_benchmark.items():
+        rows.append(Row(package, nltk, conform(name, read(name), grader)))
+        for model, items in models.items():
+            if graded := [item for item in items if name in item.verdicts]:
+                rows.append(Row(package, nltk, conform(name, graded, grader), model))
+    return rows
+
+
 def _version() -> str:
     return importlib.metadata.version("rtt")
-
-
-def ours(benchmark: str) -> Conformance:
-    return conform(benchmark, read(benchmark), graders.ours(benchmark))
 
 
 def installed(port: Port, folder: Path) -> Path:
@@ -92,25 +128,25 @@ def installed(port: Port, folder: Path) -> Path:
     return python
 
 
-def ask(port: Port, python: Path) -> list[Row]:
+def ask(port: Port, python: Path, models: Answers) -> list[Row]:
     """The port's rows; its versions are those that its environment has."""
     code = "import sys, importlib.metadata as m; print(*(m.version(n) for n in sys.argv[1:]))"
     package = _output([str(python), "-c", code, port.name])
     nltk = _output([str(python), "-c", code, "nltk"]) or "-"
-    rows = []
-    for name in port.benchmarks:
-        grader = graders.by_command([str(python), ports.__file__, port.name, name])
-        rows.append(Row(f"{port.name} {package}", nltk, conform(name, read(name), grader)))
-    return rows
+    command = [str(python), ports.__file__, port.name]
+    by_benchmark = {name: graders.by_command([*command, name]) for name in port.benchmarks}
+    return rows_of(f"{port.name} {package}", nltk, by_benchmark, models)
 
 
 def _output(command: Sequence[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-def document(rows: Sequence[Row], notes: Mapping[str, str]) -> str:
-    """The whole file: what is compared, the table, each package's differences, where the verdicts come from."""
+def document(all_rows: Sequence[Row], notes: Mapping[str, str]) -> str:
+    """The whole file: what is compared, the tables, each package's differences, where the verdicts come from."""
     sources = read_json(SOURCES)
+    rows = [row for row in all_rows if row.model is None]
+    of_a_model = [row for row in all_rows if row.model is not None]
     left_out = {name: sum(sources[name]["left_out"].values()) for name in BENCHMARKS}
     counts = ", ".join(f"{row.result.items:,} of {row.result.benchmark}" for row in rows[: len(BENCHMARKS)])
     lines = [
@@ -132,9 +168,12 @@ def document(rows: Sequence[Row], notes: Mapping[str, str]) -> str:
         "",
         *(f"- {name}: {why}." for name, why in sorted(notes.items())),
         "",
-        "## Where they differ",
-        "",
     ]
+    if of_a_model:
+        lines += ["## What it does to a model's accuracy", "", ABOUT_MODELS, ""]
+        lines += ["| " + " | ".join(MODELS_HEADER) + " |", "| --- | --- | --- | ---: | ---: | ---: |"]
+        lines += [*map(_model_line, of_a_model), ""]
+    lines += ["## Where they differ", ""]
     for row in rows:
         lines += _differences(row)
     lines += ["## Where the verdicts come from", ""]
@@ -159,6 +198,14 @@ def _line(row: Row) -> str:
         f"{whole} of {len(result.checks)}",
         f"{official:.1%}, {theirs:.1%}",
     )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _model_line(row: Row) -> str:
+    result = row.result
+    official, theirs = result.prompt_accuracy
+    agreement, accuracies = f"{result.agreement:.2%}", f"{official:.1%}, {theirs:.1%}"
+    cells = (row.package, result.benchmark, row.model, agreement, accuracies, f"{100 * (theirs - official):+.1f}")
     return "| " + " | ".join(cells) + " |"
 
 
