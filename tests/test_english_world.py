@@ -103,7 +103,7 @@ def test_base_data_and_discriminator_decide_a_run():
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ["RL-CSR", "RTT-CSR"])
 def test_a_run_from_start_to_end(arm, empty_store, tmp_path):
-    spec = spec_of(toy_profile(), arm)
+    spec = spec_of(toy_profile(rl__prompts_per_step="8"), arm)  # among which some group's rewards differ
     execute.run(spec)
     assert is_done(spec) and store.made(spec.folder)["prompts_too_long"] == 0
     kinds = {kind for kind, _ in store.entries()}

@@ -38,7 +38,7 @@ def check(profile: Profile, require: Require) -> None:
     require(
         bool(profile.evaluation.prompts) or not profile.experiments,
         "evaluation.prompts",
-        "is missing: on how many held-out prompts a policy is examined (english.yaml: 512)",
+        "is missing: on how many held-out prompts a policy is examined (english.yaml: 1024)",
     )
     refuse_unread(profile, require, UNREAD, "the English world")
     for name, experiment in profile.experiments.items():
