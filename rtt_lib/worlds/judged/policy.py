@@ -1,9 +1,8 @@
 """A policy with two roles: it writes and it judges. It is pretrained on the spot, in two stages.
 
 First it learns to write, to judge without error, and to mark the tokens that decide a criterion. That stage is the same
-for all judged worlds. Then a short second stage makes its verdicts as noisy and as
-partial as the world says. So every judge knows more than it says at the start, which a judge that learnt from noisy
-labels alone would not.
+for all judged worlds but `word`. Then a short second stage makes its verdicts as noisy and as partial as the world
+says. So every judge knows more than it says at the start, which a judge that learnt from noisy labels alone would not.
 """
 
 from __future__ import annotations
