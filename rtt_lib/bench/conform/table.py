@@ -45,9 +45,9 @@ NOTES = {
 }
 ABOUT_MODELS = (
     "The same graders on responses of models to all prompts of a benchmark, against the verdicts that its official "
-    "code gave on them (strict). Verdicts that depend on a random seed are left out. The responses are not in this "
-    "repository, since their source states no licence. `rtt conform --ports FILE --answers FILE` takes any others; "
-    "its help says in which form."
+    "code gave on them (strict). Verdicts that depend on a random seed are left out. The responses and the names are "
+    "those of the repository sastpg/HIR; it states no licence, so they are not here. `rtt conform --ports FILE "
+    "--answers FILE` takes any others; its help says in which form."
 )
 MODELS_HEADER = (
     "package",
@@ -157,7 +157,8 @@ def document(all_rows: Sequence[Row], notes: Mapping[str, str]) -> str:
         "not the responses of a model: an accuracy here says how far a grader is from the official code, no more.",
         "",
         "`prompt accuracy` is the share of prompts with all instructions followed: by the official code, and by the "
-        "grader. What a grader leaves undecided or fails on counts as not followed. IFBench changed its checkers after "
+        "grader. What a grader leaves undecided or fails on counts as not followed. Packages that draw random numbers "
+        "give some other verdicts in another run. IFBench changed its checkers after "
         "2025 (`ifbench-head`); a package that copied one state differs from the other.",
         "",
         "Made by `rtt conform --ports docs/conformance.md`.",
