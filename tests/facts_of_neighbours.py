@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from committed import in_points, table
+from committed import RESULTS, in_points, table
 
-FIRM = "judge firm accuracy"
+from rtt_lib.analysis.serl_dose import gains
+from rtt_lib.studies.records import published_table
+
+FIRM, GAIN = "judge firm accuracy", "actor's gain"
 TOKENS = {"S-T1": "undecided", "S-T2": "undecided", "S-T3": "undecided", "S-T4": "undecided", "S-T5": "supported"}
 
 
@@ -73,16 +76,44 @@ def serls_claims() -> list[str]:
 
 def where_serl_turns() -> list[str]:
     worlds = table("serl_by_world", "serl").set_index("world")
-    assert set(worlds["n"]) == {8} and set(worlds["runs that lose"]) == {0}
+    assert set(worlds["n"]) == {8} and set(worlds["runs that lose"].drop("J25")) == {0}
     turning = table("serl_turning_point", "serl").iloc[0]
-    assert turning["n"] == 48 and turning.isna()["accuracy"] and turning["rises"] > 0.9
-    gains, before = (100 * worlds[name] for name in ("actor's gain", "accuracy before"))
-    best = [gains[world] for world in worlds.index if world != "J45"]
+    assert turning["n"] == 56 and turning.isna()["accuracy"] and turning["rises"] == 1
+    found = gains(published_table(RESULTS / "serl"))
+    wrong, right = found[found["world"] == "J25"], found[found["world"] != "J25"]
+    assert wrong["accuracy before"].max() < 0.5 < right["accuracy before"].min() and len(right) == 48
+    gain, low, high = (100 * worlds.loc["J25", name] for name in ("actor's gain", "low", "high"))
+    means = 100 * worlds["actor's gain"].drop(["J25", "J45"])
     return [
-        f"are right in {turning['least']:.0%} to {turning['most']:.0%} of the pairs at the start",
-        f"The mean gain is {gains['J45']:+.1f} points in the world `J45` and {min(best):+.1f} to {max(best):+.1f} in "
-        "the others.",
-        f"right in {before['J45']:.0f}% of the pairs",
+        f"The judges of `J25` are right in {wrong['accuracy before'].min():.0%} to "
+        f"{wrong['accuracy before'].max():.0%} of the pairs at the start. Their actors gain "
+        f"{gain:+.1f} [{low:+.1f}, {high:+.1f}] points, and {worlds.loc['J25', 'runs that lose']} of 8 lose. "
+        "All other judges are right in "
+        f"{right['accuracy before'].min():.0%} to {right['accuracy before'].max():.0%} of the pairs, and all 48 actors "
+        f"gain: {100 * worlds.loc['J45', GAIN]:+.1f} points in the world `J45` on average and {means.min():+.1f} to "
+        f"{means.max():+.1f} in the others (",
+    ]
+
+
+def what_a_planted_word_does() -> list[str]:
+    worlds = table("serl_by_world", "serl").set_index("world")
+    before, after = worlds.loc["word", ["word before", "word after"]]
+    ends = worlds["accuracy after"]
+    return [
+        f"with that word in {before:.0%} of the pairs at the start and in {after:.0%} after training. They end right "
+        f"in {ends['word']:.0%} of the pairs; the judges of `J55`, which are told the truth as often and know no such "
+        f"word, in {ends['J55']:.0%}."
+    ]
+
+
+def what_was_forecast() -> list[str]:
+    found = table("serl_forecast", "serl").set_index(["world", "arm"])
+    inverted, word = (found.loc[(world, "SERL")] for world in ("J25", "word"))
+    assert word["after low"] < word["forecast after"] < word["after high"] and inverted["after low"] > 0.05
+    return [
+        f"a judge that starts wrong ends right in {inverted['forecast after']:.0%} of the pairs; it ends at "
+        f"{inverted['after']:.0%}. For a judge that prefers a word it said {word['forecast after']:.0%}; it is "
+        f"{word['after']:.0%} [{100 * word['after low']:.0f}, {100 * word['after high']:.0f}] (",
     ]
 
 

@@ -158,6 +158,8 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     facts_of_neighbours.conifers_claims,
     facts_of_neighbours.serls_claims,
     facts_of_neighbours.where_serl_turns,
+    facts_of_neighbours.what_a_planted_word_does,
+    facts_of_neighbours.what_was_forecast,
     facts_of_neighbours.self_judged_tokens,
     facts_of_text.on_text_on_a_gpu,
     facts_of_text.marked_in_rollouts,

@@ -36,6 +36,9 @@ MARGIN = 0.2  # alpha of the length filter
 JUDGMENTS = 4  # K
 
 
+MARKERS = "osD^vP*"  # of worlds: there are more of them than colours
+
+
 @dataclass(frozen=True)
 class JudgedGroup:
     """N responses to one prompt and what the policy that wrote them says of their pairs.
@@ -139,7 +142,7 @@ def dose_figure(found: pd.DataFrame, turning: dict) -> Figure:
         return empty_figure("What SERL makes of judges")
     fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
     for n, (world, rows) in enumerate(found.groupby("world", sort=False)):
-        style = {"label": world, "color": f"C{n}", "alpha": 0.8}
+        style = {"label": world, "color": f"C{n}", "marker": MARKERS[n % len(MARKERS)], "alpha": 0.8}
         left.scatter(rows["accuracy before"], rows["actor's gain"], **style)
         right.scatter(rows["agreement after"], rows["accuracy after"], **style)
     left.axhline(0, color="grey", lw=1)
