@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 
 from rtt_lib.analysis import packed_rl
-from rtt_lib.analysis.contrasts import CONTRADICTED, NEGLIGIBLE, UNTESTED
+from rtt_lib.analysis.contrasts import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNTESTED, decide
 from rtt_lib.files import write_jsonl
+from rtt_lib.profile import REPOSITORY, RESULTS
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
-from rtt_lib.studies.records import RUNS
+from rtt_lib.studies.records import RUNS, published_table
 
+SHOWN = {SUPPORTED, CONTRADICTED}
 SEEDS = ("A0", "B1", "C2", "D3", "E4")
 
 
@@ -52,3 +54,14 @@ def test_the_table_by_hand(tmp_path):
     verdicts = table["verdict"].to_dict()
     assert verdicts["RTT-AON L"] == CONTRADICTED and verdicts["RTT-CSR U"] == NEGLIGIBLE
     assert {verdicts[f"{arm} M"] for arm in packed_rl.REWARDED_BY} == {UNTESTED}
+
+
+def test_the_page_holds_what_the_published_runs_say():
+    page = (REPOSITORY / "docs" / "packed.md").read_text()
+    found = {one.contrast.id: one for one in decide(packed_rl.COMPARISONS, published_table(RESULTS / "packed"))}
+    assert {one.pairs for one in found.values()} == {5} and not {one.verdict for one in found.values()} & SHOWN
+    assert [name for name, one in found.items() if one.verdict == NEGLIGIBLE] == ["RTT-AON M"]
+    for world in "LMU":
+        cells = (found[f"{arm} {world}"] for arm in packed_rl.REWARDED_BY)
+        said = (f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]" for one in cells)
+        assert f"| {world} | {' | '.join(said)} |" in page
