@@ -19,7 +19,7 @@ def test_every_shipped_profile_loads(path: Path) -> None:
 
 
 def test_all_profiles_are_there() -> None:
-    own = "ci quick micro micro-full tuning fresh english serl conifer smol smol-cpu smol-ten"
+    own = "ci quick micro micro-full tuning fresh packed english serl conifer smol smol-cpu smol-ten"
     paper = "paper-qwen3-4b paper-qwen2.5-7b paper-llama3.2-3b paper-conifer-mistral-7b paper-serl-qwen3-8b"
     assert {path.stem for path in PARAMS} == {*own.split(), *paper.split()}
 
