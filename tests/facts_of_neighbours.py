@@ -108,10 +108,14 @@ def what_a_planted_word_does() -> list[str]:
 
 def what_was_forecast() -> list[str]:
     found = table("serl_forecast", "serl").set_index(["world", "arm"])
+    others = found.loc[[(world, "SERL") for world in ("J65", "J55", "first")]]
+    ends = {f"{value:.0%}" for value in others["after"]}
+    assert len(ends) == 1 and (others["after high"] < others["forecast after"]).all()
     inverted, word = (found.loc[(world, "SERL")] for world in ("J25", "word"))
     assert word["after low"] < word["forecast after"] < word["after high"] and inverted["after low"] > 0.05
     return [
-        f"a judge that starts wrong ends right in {inverted['forecast after']:.0%} of the pairs; it ends at "
+        f"end right in {others['forecast after'].min():.0%} to {others['forecast after'].max():.0%} of the pairs; they "
+        f"end at {ends.pop()}. It said {inverted['forecast after']:.0%} for a judge that starts wrong; it ends at "
         f"{inverted['after']:.0%}. For a judge that prefers a word it said {word['forecast after']:.0%}; it is "
         f"{word['after']:.0%} [{100 * word['after low']:.0f}, {100 * word['after high']:.0f}] (",
     ]

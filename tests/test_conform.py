@@ -283,9 +283,10 @@ def test_what_a_grader_does_to_a_models_accuracy(tmp_path, capsys):
     assert "| a 1 | ifeval | m | 50.00% | 50.0%, 100.0% | +50.0 |" in text
     assert "## What it does" not in table.document([rows[0]] * 4, {})
 
-    path.write_text(json.dumps(GRADED[0] | {"kwargs": []}) + "\n")
-    with pytest.raises(RTTError, match=r"graded.jsonl:1: no graded response \(ValueError"):
-        of_models(path)
+    for wrong in ({"kwargs": []}, {"kwargs": [{}], "strict": []}, {"kwargs": [{}], "benchmark": "ifevl"}):
+        path.write_text(json.dumps(GRADED[0] | wrong) + "\n")
+        with pytest.raises(RTTError, match=r"graded.jsonl:1: no graded response \(ValueError"):
+            of_models(path)
     assert main(["conform", "ifeval", "--answers", str(path)]) == 2 and "--ports" in capsys.readouterr().err
 
 

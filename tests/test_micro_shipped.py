@@ -114,7 +114,7 @@ def distance(one, other) -> float:
 @pytest.mark.usefixtures("one_thread")
 def test_a_discriminator_of_this_package_is_what_its_command_makes(tmp_path, monkeypatch):
     """Another processor rounds otherwise and training magnifies that, but another seed is much further away. A base
-    policy takes ten times as long; two steps of one are trained again above."""
+    policy takes several times as long; two steps of one are trained again above."""
     profile = load_profile("micro")
     models = {model.name: model for model in shipped.models(profile)}
     one, other = (models[f"discriminator taxonomy{seed}"].folder for seed in ("", "-seed1"))

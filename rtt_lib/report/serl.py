@@ -34,8 +34,6 @@ from rtt_lib.studies.spec import RunSpec
 
 MARGIN = 0.2  # alpha of the length filter
 JUDGMENTS = 4  # K
-
-
 MARKERS = "osD^vP*"  # of worlds: there are more of them than colours
 
 

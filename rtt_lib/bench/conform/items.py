@@ -85,18 +85,18 @@ def of_models(path: Path) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {}
     for line, row in read_jsonl(path):
         try:
-            unstable = row.get("unstable", ())
-            verdicts = {
-                f"{row['benchmark']}{ending}": tuple(
-                    None if n in unstable else value for n, value in enumerate(row[f"strict{part}"])
-                )
-                for ending, part in (("", ""), ("-head", "_head"))
-                if f"strict{part}" in row
-            }
+            if row["benchmark"] not in BENCHMARKS:
+                raise ValueError(f"benchmark must be one of {', '.join(BENCHMARKS)}")
             checks = tuple(zip(row["instruction_id_list"], row["kwargs"], strict=True))
+            unstable, verdicts = row.get("unstable", ()), {}
+            for ending, part in (("", ""), ("-head", "_head")):
+                if (given := row.get(f"strict{part}")) is not None:
+                    pairs = enumerate(zip(checks, given, strict=True))
+                    stable = tuple(None if n in unstable else value for n, (_, value) in pairs)
+                    verdicts[f"{row['benchmark']}{ending}"] = stable
             item = Item(row["benchmark"], checks, row["response"], verdicts)
             found.setdefault(row["model"], []).append(item)
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RTTError(f"{path}:{line}: no graded response ({type(error).__name__}: {error})") from error
     return found
 

@@ -44,7 +44,7 @@ NOTES = {
     "tinker-cookbook 0.6.1": "does not install: it needs tml-renderers>=0.4.1, which the index does not have",
 }
 ABOUT_MODELS = (
-    "The same graders on responses of models to all prompts of a benchmark, against the verdicts that its official "
+    "The same graders on responses of models to the benchmarks' prompts, against the verdicts that the official "
     "code gave on them (strict). Verdicts that depend on a random seed are left out. The responses and the names are "
     "those of the repository sastpg/HIR; it states no licence, so they are not here. `rtt conform --ports FILE "
     "--answers FILE` takes any others; its help says in which form."
@@ -157,8 +157,8 @@ def document(all_rows: Sequence[Row], notes: Mapping[str, str]) -> str:
         "not the responses of a model: an accuracy here says how far a grader is from the official code, no more.",
         "",
         "`prompt accuracy` is the share of prompts with all instructions followed: by the official code, and by the "
-        "grader. What a grader leaves undecided or fails on counts as not followed. Packages that draw random numbers "
-        "give some other verdicts in another run. IFBench changed its checkers after "
+        "grader. What a grader leaves undecided or fails on counts as not followed. In another run a "
+        "few verdicts of some packages are others. IFBench changed its checkers after "
         "2025 (`ifbench-head`); a package that copied one state differs from the other.",
         "",
         "Made by `rtt conform --ports docs/conformance.md`.",
