@@ -32,8 +32,10 @@ from rtt_lib.worlds.text.evaluation import make_verifier
 from rtt_lib.worlds.text.prompts import held_out_prompts
 
 MEASURES = {"all satisfied": "prompt", "per constraint": "instruction"}
-# An arm of ours and what it is compared with.
-PAIRS = [*SAME_REWARD.items(), ("RTT-CSR relative", "RL-CSR"), ("RTT-CSR relative", "RTT-CSR")]
+# An arm and what it is compared with.
+OURS = [("RTT-CSR relative", "RL-CSR"), ("RTT-CSR relative", "RTT-CSR")]
+EXACT = [("RTT-CSR oracle", "RTT-CSR"), ("RTT-CSR oracle", "RL-CSR")]
+PAIRS = [*SAME_REWARD.items(), *OURS, *EXACT]
 
 
 @dataclass(frozen=True)
