@@ -44,7 +44,7 @@ def test_every_method_has_the_same_budget_and_every_setting_one_name():
     assert {len(set(settings)) for settings in tuning.methods.values()} == {6}
     for method in tuning.methods:
         arms = [find_arm(name) for name in tuning.arms(method)]
-        assert arms[0].name == method, "the paper's default is among them, and first"
+        assert arms[0].name == method, "this project's default is among them, and first"
         assert all(arm.reward == arms[0].reward and arm.scheme == arms[0].scheme for arm in arms)
     assert named("RTT-AON", "beta 0.25 lr 0.001") == "RTT-AON beta 0.25 lr 0.001"
     assert find_arm(longer("RTT-AON beta 0.25 lr 0.001", 240)).settings == (("learning_rate", 0.001), ("steps", 240))

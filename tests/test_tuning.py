@@ -173,7 +173,7 @@ def test_the_table_sets_default_chosen_and_longer_beside_one_another():
     table = best.tested(runs, best.chosen(best.tried(runs, TUNING, RL)), TUNING)
     row = table[(table["world"] == "L") & (table["method"] == "RTT-CSR relative")].iloc[0]
     noise = 2 * np.mean([NOISE[base] for base in "ABCDEFGH"])
-    cells = [row["the paper's default"], row["chosen"], row["chosen, 240 steps"]]
+    cells = [row["this project's default"], row["chosen"], row["chosen, 240 steps"]]
     expected = np.array([0.5, 0.6, 0.7]) + noise
     assert [float(cell.split()[0]) for cell in cells] == pytest.approx(expected, abs=1e-3)
     assert row["settings"] == RTT and all(cell.endswith("n = 8") for cell in cells)

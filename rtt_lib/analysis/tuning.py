@@ -94,7 +94,7 @@ def tested(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tuning: Tuning) 
         for method, arm in each.items()
     ]
     long = f"chosen, {tuning.long} steps"
-    return pd.DataFrame(rows, columns=["world", "method", "the paper's default", "settings", "chosen", long])
+    return pd.DataFrame(rows, columns=["world", "method", "this project's default", "settings", "chosen", long])
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def paired_with_default(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tun
 
 
 def experiments(arms: dict[str, dict[str, str]], tuning: Tuning) -> str:
-    """The test of the settings that won, with the paper's default beside them, as lines of a profile."""
+    """The test of the settings that won, with this project's default beside them, as lines of a profile."""
     lines = []
     for world, each in arms.items():
         lines += [f"  best-{world}:", "    arms:"]

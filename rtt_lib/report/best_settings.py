@@ -12,7 +12,7 @@ from rtt_lib.report.figures import empty_figure
 from rtt_lib.report.theme import arm_color
 from rtt_lib.stats import summary
 
-TITLE = "Tuned alike: the paper's default, the chosen settings, and these for longer"
+TITLE = "Tuned alike: this project's default, the chosen settings, and these for longer"
 
 
 def best_figure(runs: pd.DataFrame, arms: dict[str, dict[str, str]], tuning: Tuning) -> Figure:
