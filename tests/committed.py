@@ -73,7 +73,9 @@ def wrongly_marked(arm: str) -> tuple[float, float]:
     return found["wrong"], found["tokens"]
 
 
-def over_prompts(arm: str, against: str) -> str:
-    found = table("held_out_pairs", TEN).set_index(["arm", "against", "measure"]).loc[(arm, against, "all satisfied")]
-    assert found["prompts"] == 512 and found["seed"] == "A0"
-    return in_points(found)
+def over_prompts(arm: str, against: str, seed: str) -> str:
+    found = table("held_out_pairs", TEN).query("measure == 'all satisfied'").set_index(["arm", "against", "seed"])
+    if (arm, against, seed) not in found.index:
+        return "not run"
+    assert found.loc[(arm, against, seed), "prompts"] == 512
+    return in_points(found.loc[(arm, against, seed)])

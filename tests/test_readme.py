@@ -32,7 +32,9 @@ def test_what_came_out_in_seven_lines():
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
         f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
         f"{in_points(core('S', 'RTT-AON', 'RL-CSR'))} in S.",
-        f"RTT-AON minus RL-AON is {over_prompts('RTT-AON', 'RL-AON')}, this time over prompts.",
+        f"RTT-CSR minus RL-CSR is {over_prompts('RTT-CSR', 'RL-CSR', 'A0')} and "
+        f"{over_prompts('RTT-CSR', 'RL-CSR', 'A1')} in two seeds, over prompts. With exact relevance RTT-CSR ends "
+        f"{over_prompts('RTT-CSR oracle', 'RTT-CSR', 'A1')} higher.",
         f"SFT on prompts of one to five criteria ends {conifer['K-C1']} above SFT on prompts of one.",
         f"Turns from easy to hard end {conifer['K-C4']} above turns in other orders.",
         f"by {in_points(table('serl_claims', 'serl').iloc[0])} criteria in a hundred; not where they are mostly wrong.",
