@@ -114,6 +114,16 @@ def marked_in_rollouts() -> list[str]:
     ]
 
 
+def ruled_out_by_the_verdict() -> list[str]:
+    found = table("rollout_by_verdict", TEN).query("arm == 'RTT-CSR' and step == 0 and scope == 'local, positive'")
+    found = found.set_index("seed")[["precision", "precision by verdict"]].map("{:.0%}".format)
+    told, kept = (f"{column['A0']} and {column['A1']}" for _, column in found.items())
+    return [
+        f"In the first step's rollouts {told} of the marks for criteria that ask for something are right (A0, A1). "
+        f"Without the marks that the verdict rules out it is {kept} (",
+    ]
+
+
 def benchmarks_on_a_gpu() -> list[str]:
     graded = table("benchmark_graded", TEN).query("reading in ('strict', 'verdicts')")
     prompts = graded[graded["level"] == "prompt"].set_index(["arm", "seed", "benchmark"])

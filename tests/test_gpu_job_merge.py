@@ -8,9 +8,9 @@ import sys
 import tarfile
 from dataclasses import replace
 
-import nltk
 import pytest
 import yaml
+from nltk import data as nltk_data
 from text_toy import IFEVAL, SETTINGS, rows_of, save_model
 
 from rtt_lib.errors import RTTError
@@ -47,7 +47,7 @@ def home(tmp_path, monkeypatch, offline):
     (folder / "toy.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.setenv("RTT_TEST_DATA", str(folder / "data"))
     monkeypatch.setenv(STORE, str(folder / "store"))
-    monkeypatch.setattr(nltk.data, "path", [str(folder / "nltk_data")])
+    monkeypatch.setattr(nltk_data, "path", [str(folder / "nltk_data")])
     return folder
 
 

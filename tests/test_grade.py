@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,21 @@ def test_the_reason_of_an_undecided_verdict_is_in_the_summary(run):
 def test_prompts_without_response_are_counted(run):
     _, _, out, _ = run([{"prompt": NO_COMMA["prompt"], "response": "One"}])
     assert json.loads(out)["prompts_without_response"] == 1
+
+
+@pytest.mark.skipif(nltk_missing("punkt_tab") is not None, reason=str(nltk_missing("punkt_tab")))
+def test_the_command_loads_little_of_nltk(tmp_path):
+    kwargs = {"relation": "at least", "num_sentences": 2}
+    row = {"key": 1, "prompt": "p", "instruction_id_list": ["length_constraints:number_sentences"], "kwargs": [kwargs]}
+    data = write(tmp_path / "data.jsonl", [row])
+    answers = write(tmp_path / "answers.jsonl", [{"prompt": "p", "response": "Dr. No eats. He leaves."}])
+    code = (
+        "import sys; from rtt_lib.run.cli import main; main(sys.argv[1:])\n"
+        "assert 'nltk.tokenize' in sys.modules and not {'nltk.parse', 'nltk.corpus', 'numpy'} & set(sys.modules)"
+    )
+    command = ["grade", "ifeval", str(answers), "--data", str(data), "--out", str(tmp_path / "verdicts.jsonl")]
+    subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.DEVNULL)
+    assert json.loads((tmp_path / "verdicts.jsonl").read_text()) == {"key": 1, "strict": [True], "loose": [True]}
 
 
 # --- processes ---

@@ -220,11 +220,11 @@ def test_language_depends_on_the_text_alone():
 
 @needs_punkt
 def test_sentences_and_tokens_are_nltks():
-    import nltk
+    from nltk.tokenize import sent_tokenize, word_tokenize
 
     text = 'Dr. No said "Stop." Then he (slowly) left... They can\'t! '
-    assert sentences(text) == nltk.sent_tokenize(text)
-    assert list(tokens(text)) == nltk.word_tokenize(text)
+    assert sentences(text) == sent_tokenize(text)
+    assert list(tokens(text)) == word_tokenize(text)
     assert [text[slice(*span)] for span in token_spans(text)] == [t for t in tokens(text) if t not in ("``", "''")]
 
 

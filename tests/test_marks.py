@@ -40,6 +40,15 @@ def test_marks_are_compared_with_the_rule(results):
     assert found.loc[("local, positive", False)].tolist() == [2, 2, 0, 1, 0, 1], "0.5 is rounded up"
 
 
+def test_the_verdict_rules_marks_out(results):
+    kept = GOOD | {"relevance": [[0.6, 0.9, 0.1, 0.0], [0.0, 0.0, 0.5, 0.5]]}
+    write_jsonl(results / "rollouts" / "RTT-CSR" / "A0" / "step_00060.jsonl.gz", [kept, OTHER])
+    found = marks.by_verdict(marks.cases(results)).set_index("scope").drop(columns=["arm", "seed", "step"])
+    assert found.columns.tolist() == ["cases", "precision", "recall", "precision by verdict"]
+    assert found.loc["local, negative"].tolist() == [2, 1 / 2, 1, 1 / 2], "the comma is there, so its marks stay"
+    assert found.loc["local, positive"].tolist() == [2, 1 / 3, 1, 1 / 2], "no owl in the second: its mark goes"
+
+
 def test_examples_name_the_marked_words(results):
     found = marks.cases(results)
     words = ["criterion", "words marked", "words relevant"]

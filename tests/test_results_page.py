@@ -163,6 +163,7 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     facts_of_neighbours.self_judged_tokens,
     facts_of_text.on_text_on_a_gpu,
     facts_of_text.marked_in_rollouts,
+    facts_of_text.ruled_out_by_the_verdict,
     facts_of_text.benchmarks_on_a_gpu,
     facts_of_text.cost_on_a_gpu,
     facts_of_text.text_runs,

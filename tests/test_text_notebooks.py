@@ -1,4 +1,4 @@
-"""Every notebook under a profile on text: a toy policy and a toy discriminator, all of them from start to end."""
+"""The notebooks under a profile on text: a toy policy and a toy discriminator, all of them from start to end."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def save_discriminator(folder: Path) -> Path:
 
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
+NOTEBOOKS = "00,01,02,03,04,05,06,07,08,09,10,11"  # 12 and 13 show runs of other kinds
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def results(tmp_path_factory) -> Path:
         "experiments": {"core": {"arms": ["base", "RL-CSR", "RTT-CSR"], "seeds": ["A0"]}},
     }
     (here / "toy.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "rtt_lib", "run", str(here / "toy.yaml"), "--results", str(here / "results")]
+    command = [sys.executable, "-m", "rtt_lib", "run", str(here / "toy.yaml"), "--only", NOTEBOOKS]
+    command += ["--results", str(here / "results")]
     environment = os.environ | {"RTT_TEST_DATA": str(here / "data"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -55,8 +57,7 @@ def results(tmp_path_factory) -> Path:
 
 def test_all_run(results):
     assert check_site(results) == []
-    sources = {path.name for path in (REPOSITORY / "notebooks").glob("[0-9]*.ipynb")}
-    assert {path.name for path in (results / "notebooks").glob("*.ipynb")} == sources
+    assert {path.name[:2] for path in (results / "notebooks").glob("*.ipynb")} == set(NOTEBOOKS.split(","))
 
 
 def test_the_discriminators_of_the_profile_are_examined(results):

@@ -1,6 +1,6 @@
 """What a discriminator marked in the rollouts that a training on text saved, beside what the rules mark.
 
-python -m rtt_lib.analysis.marks PROFILE     writes tables/rollout_marks.csv and prints it
+python -m rtt_lib.analysis.marks PROFILE     writes the three tables of `main` and prints them
 
 results/<profile>/rollouts/<arm>/<seed>/step_*.jsonl.gz     as `methods.records` writes them, by optimizer step
 """
@@ -83,6 +83,26 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return grouped.size().rename("cases").to_frame().join(grouped[[*COUNTS, "touched"]].mean()).reset_index()
 
 
+def by_verdict(found: pd.DataFrame) -> pd.DataFrame:
+    """Precision and recall of the marks on local criteria, and the precision if the verdict had a say.
+
+    The verdict is known before relevance is asked for. Where what is wanted is missing, or what is unwanted is absent,
+    no token can be relevant: `precision by verdict` leaves the marks of these cases out.
+    """
+    local = found[found["scope"].str.startswith("local")]
+    local = local.assign(kept=local["marked"].where((local["scope"] == "local, positive") == local["satisfied"], 0))
+    grouped = local.groupby(["arm", "seed", "step", "scope"])
+    sums = grouped[["relevant", "marked", "kept", "right"]].sum()
+    shares = pd.DataFrame(
+        {
+            "precision": sums["right"] / sums["marked"],
+            "recall": sums["right"] / sums["relevant"],
+            "precision by verdict": sums["right"] / sums["kept"],
+        }
+    )
+    return grouped.size().rename("cases").to_frame().join(shares).reset_index()
+
+
 def examples(found: pd.DataFrame, each: int = 4) -> pd.DataFrame:
     """The first cases of every arm and step with a mark on a local criterion: so many where it holds and where not."""
     some = found[found["scope"].str.startswith("local") & (found["marked"] > 0)]
@@ -101,7 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def write() -> None:
         results = RESULTS / options.profile
         found = cases(results)
-        for name, made in {"rollout_marks": table(found), "rollout_examples": examples(found)}.items():
+        tables = {
+            "rollout_marks": table(found),
+            "rollout_by_verdict": by_verdict(found),
+            "rollout_examples": examples(found),
+        }
+        for name, made in tables.items():
             save_table(made, name, results)
             print(f"{name}\n\n{markdown_table(made, 2)}")
 

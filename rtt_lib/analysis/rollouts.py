@@ -23,8 +23,8 @@ from rtt_lib.verify.verdict import aon, csr
 from rtt_lib.worlds.micro.language import Language, find_world, partly_honoured, sample_prompts
 from rtt_lib.worlds.micro.policy import base_policy, micro_tokenizer
 
-# Where a profile's policy is a large model there is no micro base policy: it is then pretrained for so many steps.
-PRETRAIN_STEPS = 300
+# A profile whose policy is a large model has no micro base policy: then it is that of `micro`, which the package has.
+PRETRAIN_STEPS = 1500
 
 
 @dataclass(frozen=True)

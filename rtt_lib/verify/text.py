@@ -27,11 +27,11 @@ _remember = functools.lru_cache(maxsize=64)
 
 def nltk_missing(*resources: str) -> str | None:
     """Why these nltk data sets cannot be used, with the mend; None if all are there."""
-    import nltk
+    from nltk import data
 
     for name in resources:
         try:
-            nltk.data.find(NLTK_RESOURCES[name])
+            data.find(NLTK_RESOURCES[name])
         except LookupError:
             return f"nltk data '{name}' is not installed: `rtt doctor` says how to get it"
     return None

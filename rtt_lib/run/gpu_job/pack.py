@@ -155,12 +155,12 @@ def there(profile: Profile) -> Profile:
 
 
 def _nltk_data() -> Iterator[tuple[Path, str]]:
-    import nltk
+    from nltk import data
 
     for name in NLTK_DATA:
         place = NLTK_RESOURCES[name].rstrip("/")
         try:
-            found = Path(nltk.data.find(place).path)
+            found = Path(data.find(place).path)
         except (LookupError, AttributeError) as error:  # the second: it lies in an archive
             raise RTTError(f"NLTK data {name}: no folder here to carry: `rtt doctor --fetch` gets it") from error
         for file in files_below(found):
