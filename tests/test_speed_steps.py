@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from markdown_rows import cells_of
+from text_toy import save_model
+from toys import byte_tokenizer, tiny
 
+from rtt_lib.models import load_causal_lm, load_tokenizer
+from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, TEMPLATE_KEY
 from rtt_lib.run.speed import steps as speed
 
 
@@ -46,6 +52,31 @@ def test_a_table_says_where_each_step_goes(capsys):
         assert all(row[part] > 0 for part in ("ms", "generation", "verification", "update", "rest"))
         assert (row["relevance"] > 0) == (row["credit"] > 0) == name.startswith("RTT")
     assert table["GRPO"]["of GRPO's"] == 1
+
+
+def toy_discriminator(kind):
+    parts = tiny("llama", byte_tokenizer(), DEFAULT_TEMPLATE, window=4096, outputs=kind.OUTPUTS)
+    setattr(parts.model.config, TEMPLATE_KEY, parts.template)
+    return kind(parts.model, parts.tokenizer)
+
+
+def test_steps_on_text_are_timed_the_same_way(tmp_path, capsys):
+    name = str(save_model(tmp_path / "model"))
+    own = {"tokenizer": partial(load_tokenizer, name), "model": partial(load_causal_lm, name)}
+    place = replace(speed.TEXT, about="a toy", policy=name, discriminator=toy_discriminator, **own)
+    place = replace(place, sampling=place.sampling | {"max_response_tokens": 8, "max_prompt_tokens": 900})
+    speed.whole_step(steps=2, prompts=2, place=place)
+    first, _, _, _, *rows = capsys.readouterr().out.splitlines()[:7]
+    assert first.startswith("a toy, 16 responses a step, one to five criteria each, median of 2 steps")
+    assert [cells_of(row)[0] for row in rows] == ["GRPO", "RTT, per criterion", "RTT, packed"]
+    grpo, *rtt = ([float(cell) for cell in cells_of(row)[1:]] for row in rows)
+    assert grpo[4] == 0 and all(row[4] > 0 for row in rtt), "relevance"
+
+
+def test_smollm2s_discriminators_have_its_size():
+    found = speed.text_discriminator(speed.KINDS["per criterion"])
+    weights = sum(weight.numel() for weight in found.model.parameters())
+    assert weights == pytest.approx(134.5e6, rel=0.01)
 
 
 def test_parts_and_ratios_by_hand():

@@ -1,6 +1,7 @@
 """How fast are steps, relevance, credit, sampling and grading? `python -m rtt_lib.run.speed`, or name one with it.
 
 nothing: a table, where a step's time goes: GRPO, and RTT-GRPO with each kind of discriminator; and the machine.
+text:   the same table for SmolLM2-135M on composed prompts, with a few small steps; minutes on a CPU.
 relevance: each kind of discriminator on 1 to 20 criteria a response.
 credit: `token_advantage` against the released code's way of working, on 512 responses x 7 criteria x 4,096 tokens,
         and the memory it takes beside its input.
@@ -22,13 +23,15 @@ from rtt_lib.run.speed.discriminators import relevance
 from rtt_lib.run.speed.grading import grading
 from rtt_lib.run.speed.sampling import sampler
 from rtt_lib.run.speed.shared_prompts import shared_prompts
-from rtt_lib.run.speed.steps import step, whole_step
+from rtt_lib.run.speed.steps import TEXT, step, whole_step
 
 
 def main(arguments: list[str]) -> None:
     match arguments:
         case []:
             whole_step()
+        case ["text"]:
+            whole_step(steps=4, prompts=2, place=TEXT)
         case ["relevance"]:
             relevance()
         case ["credit"]:
@@ -46,7 +49,7 @@ def main(arguments: list[str]) -> None:
         case ["memory", scheme, responses, tokens]:
             memory(scheme, int(responses), int(tokens))
         case _:
-            usage = "[relevance|credit|step|sampler|prompts [--model NAME]|grading DATA RESPONSES COMMAND]"
+            usage = "[text|relevance|credit|step|sampler|prompts [--model NAME]|grading DATA RESPONSES COMMAND]"
             raise SystemExit(f"usage: python -m rtt_lib.run.speed {usage}")
 
 

@@ -1,4 +1,4 @@
-"""Steps of training in the micro world: GRPO's against RTT-GRPO's, and where their time goes."""
+"""Steps of training, in the micro world and on text: GRPO's against RTT-GRPO's, and where their time goes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from transformers import LlamaForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForTokenClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from rtt_lib.models import SMOLLM2, load_causal_lm, load_tokenizer
+from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, TEMPLATE_KEY, Discriminator
 from rtt_lib.relevance.sources import DiscriminatorSource
 from rtt_lib.run.speed.discriminators import KINDS, untrained
 from rtt_lib.run.speed.measure import seconds, this_machine
+from rtt_lib.run.speed.shared_prompts import SMOLLM2_SHAPE
 from rtt_lib.tables import markdown_table
 from rtt_lib.worlds.micro.policy import micro_config, micro_tokenizer
 
@@ -51,22 +60,76 @@ def step(steps: int = 50, prompts: int = 16) -> None:
     print(f"ratio of medians {ratio:.3f}, median of ratios {paired:.3f}; relevance takes {share:.1%} of RTT's step")
 
 
-def _trainer(folder: str, beta: float, steps: int, prompts: int) -> RTTGRPOTrainer:
-    """The micro world's trainer with the sampler of `micro` and a learning rate of 0: both arms answer with the same
-    text at every step."""
+@dataclass(frozen=True)
+class Place:
+    """Where steps are timed: what they train on, and models of its size."""
+
+    about: str
+    criteria: str  # of a response, in words
+    source: str
+    world: str
+    policy: str
+    sampling: Mapping[str, Any]
+    tokenizer: Callable[[], PreTrainedTokenizerBase]
+    model: Callable[[], PreTrainedModel]
+    discriminator: Callable[[type[Discriminator]], Discriminator]
+
+
+def micro_model() -> LlamaForCausalLM:
+    """Untrained, which takes as long."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(micro_config(len(micro_tokenizer())))
+
+
+def text_discriminator(kind: type[Discriminator]) -> Discriminator:
+    """Of SmolLM2-135M's size, untrained."""
+    tokenizer = load_tokenizer(SMOLLM2)
+    config = LlamaConfig(**SMOLLM2_SHAPE, num_labels=kind.OUTPUTS, pad_token_id=tokenizer.pad_token_id)
+    setattr(config, TEMPLATE_KEY, DEFAULT_TEMPLATE)
+    torch.manual_seed(0)
+    return kind(LlamaForTokenClassification(config), tokenizer)
+
+
+SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
+MICRO = Place(
+    about="micro world",
+    criteria="five criteria",
+    source="micro",
+    world="L",
+    policy="micro",
+    sampling=SAMPLING | {"max_response_tokens": 24},
+    tokenizer=micro_tokenizer,
+    model=micro_model,
+    discriminator=untrained,
+)
+TEXT = Place(
+    about="SmolLM2-135M on composed prompts, at most 48 tokens a response",
+    criteria="one to five criteria",
+    source="composed",
+    world="composed",
+    policy=SMOLLM2,
+    sampling=SAMPLING | {"max_response_tokens": 48, "max_prompt_tokens": 256},
+    tokenizer=partial(load_tokenizer, SMOLLM2),
+    model=partial(load_causal_lm, SMOLLM2),
+    discriminator=text_discriminator,
+)
+
+
+def _trainer(folder: str, beta: float, steps: int, prompts: int, place: Place = MICRO) -> RTTGRPOTrainer:
+    """A trainer as runs have it, with the fast sampler and a learning rate of 0: all arms answer with the same text at
+    every step."""
     from rtt_lib.methods.arms import find_arm
     from rtt_lib.methods.rl import trainer_of
     from rtt_lib.methods.task import Task
-    from rtt_lib.profile import RL, Compute, Data, Discriminator, Policy, Profile
+    from rtt_lib.profile import RL, Compute, Data, Policy, Profile
+    from rtt_lib.profile import Discriminator as Trained
     from rtt_lib.worlds import open_world
 
-    sampling = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_response_tokens": 24}
-    rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **sampling)
-    parts = Data("micro"), Policy("micro"), Discriminator("micro"), rl
+    rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **place.sampling)
+    parts = Data(place.source), Policy(place.policy), Trained(place.policy), rl
     profile = Profile("speed", "", *parts, compute=Compute(sampler="fast"))
-    torch.manual_seed(0)
-    tokenizer, world = micro_tokenizer(), open_world(profile, "L")
-    model, arm = LlamaForCausalLM(micro_config(len(tokenizer))), replace(find_arm("RTT-CSR oracle"), beta=beta)
+    tokenizer, world, model = place.tokenizer(), open_world(profile, place.world), place.model()
+    arm = replace(find_arm("RTT-CSR oracle"), beta=beta)
     questions, _ = world.prompts(0, tokenizer)
     trainer = trainer_of(Task(arm, rl, profile.compute, "A0", world, model, tokenizer, questions, Path(folder)))
     trainer.create_optimizer()
@@ -103,28 +166,28 @@ class Clock:
         return timed
 
 
-def whole_step(steps: int = 50, prompts: int = 16) -> None:
+def whole_step(steps: int = 50, prompts: int = 16, place: Place = MICRO) -> None:
     """Prints where the time of a step goes, for GRPO and for RTT-GRPO with each kind of discriminator.
 
-    Everything is the micro world's and untrained, which takes as long. The three take each step in turn, on the same
-    responses; a ratio is the median over the steps of one time through GRPO's time at that step.
+    The three take each step in turn, on the same responses; a ratio is the median over the steps of one time through
+    GRPO's time at that step.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trainers = {"GRPO": _trainer(folder, 0.0, steps, prompts)}
+        trainers = {"GRPO": _trainer(folder, 0.0, steps, prompts, place)}
         for name, kind in KINDS.items():
-            trainers[f"RTT, {name}"] = trainer = _trainer(folder, 0.5, steps, prompts)
-            trainer.relevance = DiscriminatorSource(untrained(kind))
+            trainers[f"RTT, {name}"] = trainer = _trainer(folder, 0.5, steps, prompts, place)
+            trainer.relevance = DiscriminatorSource(place.discriminator(kind))
         clocks = {name: watched(trainer) for name, trainer in trainers.items()}
         times: dict[str, list[dict[str, float]]] = {name: [] for name in trainers}
-        for place in range(steps + WARM_UP):
+        for number in range(steps + WARM_UP):
             for name, trainer in trainers.items():
                 clocks[name].spent = {}
-                whole = seconds(partial(_rollout_step, trainer, place))
-                if place >= WARM_UP:
+                whole = seconds(partial(_rollout_step, trainer, number))
+                if number >= WARM_UP:
                     times[name].append(parts_of(whole, clocks[name].spent))
     responses = prompts * trainers["GRPO"].num_generations
-    about = f"{responses} responses a step, five criteria each, median of {steps} steps, parts in % of the step"
-    print(f"micro world, {about}; {this_machine()}\n")
+    about = f"{responses} responses a step, {place.criteria} each, median of {steps} steps, parts in % of the step"
+    print(f"{place.about}, {about}; {this_machine()}\n")
     print(markdown_table(step_table(times)))
 
 
