@@ -1,7 +1,7 @@
 """How fast are steps, relevance, credit, sampling and grading? `python -m rtt_lib.run.speed`, or name one with it.
 
 nothing: a table, where a step's time goes: GRPO, and RTT-GRPO with each kind of discriminator; and the machine.
-text:   the same table for SmolLM2-135M on composed prompts, with a few small steps; minutes on a CPU.
+text:   the same table for SmolLM2-135M on composed prompts, with a few small steps; a quarter of an hour on a CPU.
 relevance: each kind of discriminator on 1 to 20 criteria a response.
 credit: `token_advantage` against the released code's way of working, on 512 responses x 7 criteria x 4,096 tokens,
         and the memory it takes beside its input.
