@@ -163,6 +163,7 @@ def cost_on_a_gpu() -> list[str]:
     return [
         f"Alone on the card, a rollout step of RTT-CSR takes {rtt:.2f} s and one of RL-CSR {rl:.2f} s, {rtt / rl:.2f} "
         f"times as long. The discriminator takes {alone['RTT-CSR']['discriminator'] / rtt:.0%} of RTT's step.",
+        f"over {alone['RTT-CSR']['rollout steps']} and {alone['RL-CSR']['rollout steps']} steps of A1",
         f"it was {mine:.1f} s against {theirs:.1f} s in A0 and {mine1:.1f} s against {theirs1:.1f} s in A1, "
         f"{mine / theirs:.2f} and {mine1 / theirs1:.2f} times as long, and the discriminator's share {share:.0%} and "
         f"{share1:.0%}",

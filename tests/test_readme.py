@@ -33,8 +33,8 @@ def test_what_came_out_in_seven_lines():
         f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
         f"{in_points(core('S', 'RTT-AON', 'RL-CSR'))} in S.",
         f"RTT-CSR minus RL-CSR is {over_prompts('RTT-CSR', 'RL-CSR', 'A0')} and "
-        f"{over_prompts('RTT-CSR', 'RL-CSR', 'A1')} in two seeds, over prompts. With exact relevance RTT-CSR ends "
-        f"{over_prompts('RTT-CSR oracle', 'RTT-CSR', 'A1')} higher.",
+        f"{over_prompts('RTT-CSR', 'RL-CSR', 'A1')} in two seeds, over prompts. In one run with exact "
+        f"relevance RTT-CSR ends {over_prompts('RTT-CSR oracle', 'RTT-CSR', 'A1')} higher.",
         f"SFT on prompts of one to five criteria ends {conifer['K-C1']} above SFT on prompts of one.",
         f"Turns from easy to hard end {conifer['K-C4']} above turns in other orders.",
         f"by {in_points(table('serl_claims', 'serl').iloc[0])} criteria in a hundred; not where they are mostly wrong.",

@@ -9,7 +9,7 @@ from statistics import median
 
 import pandas as pd
 import torch
-from transformers import LlamaForTokenClassification
+from transformers import LlamaConfig, LlamaForTokenClassification, PreTrainedTokenizerBase
 
 from rtt_lib.relevance.discriminator import MICRO_TEMPLATE, TEMPLATE_KEY, Discriminator
 from rtt_lib.relevance.packed import PackedDiscriminator
@@ -51,8 +51,14 @@ def relevance(
 def untrained(kind: type[Discriminator]) -> Discriminator:
     """Of the micro world's size."""
     tokenizer = micro_tokenizer()
-    config = micro_config(len(tokenizer))
+    return of_shape(kind, tokenizer, micro_config(len(tokenizer)), MICRO_TEMPLATE)
+
+
+def of_shape(
+    kind: type[Discriminator], tokenizer: PreTrainedTokenizerBase, config: LlamaConfig, template: str
+) -> Discriminator:
+    """With random weights, which takes as long."""
     config.num_labels = kind.OUTPUTS
-    setattr(config, TEMPLATE_KEY, MICRO_TEMPLATE)
+    setattr(config, TEMPLATE_KEY, template)
     torch.manual_seed(0)
     return kind(LlamaForTokenClassification(config), tokenizer)

@@ -16,15 +16,14 @@ import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
-    LlamaForTokenClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from rtt_lib.models import SMOLLM2, load_causal_lm, load_tokenizer
-from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, TEMPLATE_KEY, Discriminator
+from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, Discriminator
 from rtt_lib.relevance.sources import DiscriminatorSource
-from rtt_lib.run.speed.discriminators import KINDS, untrained
+from rtt_lib.run.speed.discriminators import KINDS, of_shape, untrained
 from rtt_lib.run.speed.measure import seconds, this_machine
 from rtt_lib.run.speed.shared_prompts import SMOLLM2_SHAPE
 from rtt_lib.tables import markdown_table
@@ -84,10 +83,8 @@ def micro_model() -> LlamaForCausalLM:
 def text_discriminator(kind: type[Discriminator]) -> Discriminator:
     """Of SmolLM2-135M's size, untrained."""
     tokenizer = load_tokenizer(SMOLLM2)
-    config = LlamaConfig(**SMOLLM2_SHAPE, num_labels=kind.OUTPUTS, pad_token_id=tokenizer.pad_token_id)
-    setattr(config, TEMPLATE_KEY, DEFAULT_TEMPLATE)
-    torch.manual_seed(0)
-    return kind(LlamaForTokenClassification(config), tokenizer)
+    config = LlamaConfig(**SMOLLM2_SHAPE, pad_token_id=tokenizer.pad_token_id)
+    return of_shape(kind, tokenizer, config, DEFAULT_TEMPLATE)
 
 
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0}
@@ -118,16 +115,16 @@ TEXT = Place(
 def _trainer(folder: str, beta: float, steps: int, prompts: int, place: Place = MICRO) -> RTTGRPOTrainer:
     """A trainer as runs have it, with the fast sampler and a learning rate of 0: all arms answer with the same text at
     every step."""
+    from rtt_lib import profile as settings
     from rtt_lib.methods.arms import find_arm
     from rtt_lib.methods.rl import trainer_of
     from rtt_lib.methods.task import Task
-    from rtt_lib.profile import RL, Compute, Data, Policy, Profile
-    from rtt_lib.profile import Discriminator as Trained
     from rtt_lib.worlds import open_world
 
-    rl = RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **place.sampling)
-    parts = Data(place.source), Policy(place.policy), Trained(place.policy), rl
-    profile = Profile("speed", "", *parts, compute=Compute(sampler="fast"))
+    rl = settings.RL(steps=steps + WARM_UP, prompts_per_step=prompts, learning_rate=0.0, **place.sampling)
+    models = settings.Policy(place.policy), settings.Discriminator(place.policy)
+    fast = settings.Compute(sampler="fast")
+    profile = settings.Profile("speed", "", settings.Data(place.source), *models, rl, compute=fast)
     tokenizer, world, model = place.tokenizer(), open_world(profile, place.world), place.model()
     arm = replace(find_arm("RTT-CSR oracle"), beta=beta)
     questions, _ = world.prompts(0, tokenizer)
