@@ -76,7 +76,7 @@ def code_digest(*entry_points: str) -> str:
     and docstrings do not count, nor do NEUTRAL modules.
     """
     modules = import_closure(*entry_points)
-    parts = {name: _code(path) for name, path in modules.items() if name not in NEUTRAL}
+    parts = {name: _code(_text(path)) for name, path in modules.items() if name not in NEUTRAL}
     folders = {path.parent for name, path in modules.items() if name not in NEUTRAL and _is_ours(path)}
     for folder in folders:
         for data in DATA_FOLDERS:
@@ -101,15 +101,15 @@ def import_closure(*entry_points: str) -> dict[str, Path]:
             continue
         whole[name] = functions
         found[name] = module_file(name)
-        source = found[name].read_text(encoding="utf-8")
-        waiting += [(each, True) for each in imports_of(source, functions)]
+        waiting += [(each, True) for each in imports_of(_text(found[name]), functions)]
         parts = name.split(".")  # Python runs the packages around a module, though not their functions
         around = (".".join(parts[:n]) for n in range(1, len(parts)))
         waiting += [(package, False) for package in around if _library_file(package)]
     return dict(sorted(found.items()))
 
 
-def imports_of(source: str, functions: bool = True) -> list[str]:
+@cache
+def imports_of(source: str, functions: bool = True) -> tuple[str, ...]:
     """The library's modules that a source names in its imports, also those inside `functions`.
 
     Imports under `if TYPE_CHECKING` are left out: they are not run.
@@ -122,7 +122,7 @@ def imports_of(source: str, functions: bool = True) -> list[str]:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if _library_file(name)}
             found |= modules if modules == inner else {*modules, node.module}
-    return sorted(name for name in found if _library_file(name))
+    return tuple(sorted(name for name in found if _library_file(name)))
 
 
 def _nodes_that_run(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
@@ -167,9 +167,14 @@ def _is_ours(path: Path) -> bool:
     return path.is_relative_to(LIBRARY)
 
 
-def _code(path: Path) -> str:
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache  # many entry points share most of their modules
+def _code(source: str) -> str:
     """A source without comments, layout and docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False

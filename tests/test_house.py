@@ -37,7 +37,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def with_types(path: Path) -> list[str]:
+def with_types(path: Path) -> tuple[str, ...]:
     """Every import of the library, also inside functions and under TYPE_CHECKING."""
     source = re.sub(r"\bif TYPE_CHECKING:", "if True:", path.read_text(encoding="utf-8"))
     return imports_of(source)
@@ -78,7 +78,7 @@ def test_no_modules_import_one_another():
 
 
 def test_a_backward_arrow_would_be_seen():
-    assert imports_of("def f():\n    from rtt_lib.report import site") == ["rtt_lib.report.site"]
+    assert imports_of("def f():\n    from rtt_lib.report import site") == ("rtt_lib.report.site",)
     assert ORDER.index("report") < ORDER.index("bench")
 
 
