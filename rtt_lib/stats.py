@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit  # quantiles of the normal and Student's t; scipy.stats is slow to import
 
 MOST_RESAMPLES = 10_000  # that are enumerated: one stratum of 8 values has 6,435 different ones, one of 9 has 24,310
 RESAMPLES = 4000  # drawn where there are more
@@ -52,9 +52,18 @@ class Resampled:
         if self.freedom == 0:
             return self.mean, self.mean
         tail = (1 - level) / 2
-        student = t.isf(tail, self.freedom) / norm.isf(tail)
-        low, high = _ends(self.deviations, self.weights, tail)
+        student = stdtrit(self.freedom, tail) / ndtri(tail)
+        low, high = (_end(values, weight, tail) for values, weight in self._ordered)
         return self.mean + student * low, self.mean + student * high
+
+    @cached_property
+    def _ordered(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """From the smallest and from the largest: the deviations [n, ...] and the weight up to and with each."""
+        order = np.argsort(self.deviations, axis=0)
+        return [
+            (np.take_along_axis(self.deviations, way, axis=0), np.cumsum(self.weights[way], axis=0))
+            for way in (order, order[::-1])
+        ]
 
     def p_value(self) -> float:
         """One minus the highest level at which the interval still leaves out zero, for a mean of one number."""
@@ -66,15 +75,10 @@ class Resampled:
         return math.exp(high)
 
 
-def _ends(values: np.ndarray, weights: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
-    """[n, ...] -> [...] twice: the smallest value at or below which there is at least `tail` of the weight, and the
-    largest at or above which there is."""
-    order, tail = np.argsort(values, axis=0), tail * (1 - 1e-9)
-    found = []
-    for way in (order, order[::-1]):
-        first = (np.cumsum(weights[way], axis=0) >= tail).argmax(axis=0)[None]
-        found.append(np.take_along_axis(values, np.take_along_axis(way, first, axis=0), axis=0)[0])
-    return found[0], found[1]
+def _end(values: np.ndarray, weight: np.ndarray, tail: float) -> np.ndarray:
+    """[n, ...] -> [...]: the first of ordered values up to which there is at least `tail` of the weight."""
+    first = (weight >= tail * (1 - 1e-9)).argmax(axis=0)[None]
+    return np.take_along_axis(values, first, axis=0)[0]
 
 
 def bootstrap(values: Sequence[float], strata: Sequence[str], level: float = LEVEL) -> tuple[float, float]:
@@ -134,7 +138,7 @@ def prediction_interval(values: Sequence[float], level: float = LEVEL) -> tuple[
     n = len(values)
     if n < ENOUGH_RUNS:
         return math.nan, math.nan
-    reach = t.ppf((1 + level) / 2, n - 1) * np.std(values, ddof=1) * math.sqrt(1 + 1 / n)
+    reach = stdtrit(n - 1, (1 + level) / 2) * np.std(values, ddof=1) * math.sqrt(1 + 1 / n)
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 

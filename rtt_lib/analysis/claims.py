@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from rtt_lib.analysis.comparison import half_way
 from rtt_lib.analysis.evidence import SCORE, Evidence, in_figures, of_set, planned_only
@@ -166,12 +166,12 @@ def c10(e: Evidence) -> Judgement:
 
 def _score_test(shares: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The p-value of each share against `PATTERN`, to which Wilson's intervals belong."""
-    return 2 * norm.sf(np.abs(shares - PATTERN) / np.sqrt(PATTERN * (1 - PATTERN) / counts))
+    return 2 * ndtr(-np.abs(shares - PATTERN) / np.sqrt(PATTERN * (1 - PATTERN) / counts))
 
 
 def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """The score interval of a proportion: it stays within [0, 1] and is no point at 0 or 1."""
-    z = float(norm.isf((1 - level) / 2))
+    z = float(-ndtri((1 - level) / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)

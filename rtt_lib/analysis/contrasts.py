@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import stats as scipy_stats
+from scipy.special import stdtrit
 
 from rtt_lib.stats import ENOUGH_RUNS, LEVEL, bootstrap
 
@@ -102,16 +102,18 @@ def intervals(values: pd.Series) -> dict[str, Any]:
     mean = float(values.mean()) if n else math.nan
     if n < ENOUGH_RUNS:
         return {"pairs": n, "difference": mean}
-    half = float(scipy_stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / math.sqrt(n))
     resampled = bootstrap(values.to_numpy(), list(values.index.str[0]))
     return {"pairs": n, "difference": mean, "low": mean - half, "high": mean + half, "resampled": resampled}
 
 
 def p_of_zero(values: pd.Series) -> float:
     """Of a mean of zero, two-sided; equal values leave no doubt."""
+    from scipy.stats import ttest_1samp  # slow to import
+
     if values.std(ddof=1) == 0:
         return float(values.mean() == 0)
-    return float(scipy_stats.ttest_1samp(values, 0).pvalue)
+    return float(ttest_1samp(values, 0).pvalue)
 
 
 def decide(contrasts: Sequence[Contrast], runs: pd.DataFrame) -> list[Result]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from rtt_lib.analysis.published import SAME_REWARD, arithmetic, best_gains, gains, instruction_level, table1, table4
 from rtt_lib.report.theme import arm_color
@@ -92,7 +92,7 @@ def gain_intervals() -> pd.DataFrame:
     for (model, arm), row in found.iterrows():
         for column, n in PROMPTS.items():
             shares = [scores.loc[(model, name), column] / 100 for name in (arm, SAME_REWARD[arm])]
-            half = 100 * norm.ppf((1 + LEVEL) / 2) * np.sqrt(sum(p * (1 - p) / n for p in shares))
+            half = 100 * ndtri((1 + LEVEL) / 2) * np.sqrt(sum(p * (1 - p) / n for p in shares))
             more = round(row[column] / 100 * n)
             rows.append((model, arm, column, n, row[column], row[column] - half, row[column] + half, more))
     columns = ["model", "arm", "column", "n", "gain", "low", "high", "prompts more"]
