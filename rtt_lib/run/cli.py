@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("gpu-merge", help="add runs made by a GPU job to the published records (rtt gpu-merge --help)")
     site = commands.add_parser("site", help="rebuild tables, figures and site from a profile's published records")
     site.add_argument("results", metavar="PROFILE", help="a profile's name, for results/<name>, or a results folder")
+    _add_only(site)
     commands.add_parser("spot-check", help="the committed verdicts, and fresh runs of this machine beside them")
     runs = commands.add_parser("runs", help="the runs that are kept for all profiles together")
     what = runs.add_mutually_exclusive_group()
@@ -76,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="ci, quick, micro, smol, ... or a path")
-    parser.add_argument("--only", metavar="NN,NN", help="only these notebooks and what they need")
+    _add_only(parser)
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -90,6 +91,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the plan; run nothing")
     parser.add_argument("--results", metavar="DIR", type=Path, help="instead of results/<profile>")
     parser.add_argument("--notebooks", metavar="DIR", type=Path, help="instead of the repository's notebooks/")
+
+
+def _add_only(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="NN,NN", help="only these notebooks and what they need")
 
 
 def parse_only(text: str | None) -> list[str]:
@@ -147,7 +152,7 @@ def command_site(arguments: argparse.Namespace) -> int:
     results = results_of(arguments.results)
     profile = load_profile(results / "profile.yaml")  # the parameters that made the runs
     try:
-        site = pipeline.rebuild(profile, results)
+        site = pipeline.rebuild(profile, results, only=parse_only(arguments.only))
     except pipeline.NotebookFailed as error:
         complain(str(error))
         return 1

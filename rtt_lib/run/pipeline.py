@@ -147,7 +147,7 @@ def _write_profile(profile: Profile, results: Path) -> None:
     files.write_text(results / "profile.yaml", yaml.safe_dump(files.plain(asdict(profile)), sort_keys=False))
 
 
-def rebuild(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) -> Path:
+def rebuild(profile: Profile, results: Path, only: Sequence[str] = ()) -> Path:
     """Everything that is not published, again from what is: the notebooks on the recorded runs, and the site.
 
     Nothing is trained but base policies and discriminators of the micro world; the manifest stays the runs' own.
@@ -158,11 +158,13 @@ def rebuild(profile: Profile, results: Path, notebooks_dir: Path = NOTEBOOKS) ->
     if not (results / RUNS).is_file():
         raise RTTError(f"{results / RUNS}: no recorded runs here: `rtt run {profile.name}` makes them")
     settings = _settings(profile) | {RECORDS_ONLY: "1"}
+    selected = select(discover(NOTEBOOKS), only)
     with locked(results):
         _sweep(results)
         state = State(results)
-        state.clear_unrecorded()
-        _run_notebooks(discover(notebooks_dir), inputs_of(profile, results / RUNS), state, settings, lambda: None)
+        if not only:
+            state.clear_unrecorded()
+        _run_notebooks(selected, inputs_of(profile, results / RUNS), state, settings, lambda: None)
         return _site(results)
 
 
