@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,13 @@ def on_machine(folder, tight_from=math.inf, where="forward", **changes):
     return trainer
 
 
+@cache
+def in_one_piece(changes: tuple[tuple[str, object], ...]) -> SmallMachine:
+    """Several tests compare with the same run."""
+    with tempfile.TemporaryDirectory() as folder:
+        return on_machine(Path(folder), **dict(changes))
+
+
 def flat(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
@@ -105,7 +114,7 @@ def test_what_does_not_fit_is_done_in_halves_with_the_same_update(tmp_path, wher
     """With accumulation it is the second pass of the second step that fails, when the first has left its gradients."""
     if "beta" in changes:
         monkeypatch.setattr(grpo_trainer, "create_model_from_path", lambda path, **kwargs: tiny_model())
-    whole = on_machine(tmp_path / "whole", **changes)
+    whole = in_one_piece(tuple(changes.items()))
     tight_from = 2 * changes.get("gradient_accumulation_steps", 1) - 1
     halved = on_machine(tmp_path / "halved", tight_from, where, **changes)
     assert "out of memory with 8 responses in a pass: going on with 4" in caplog.text
