@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from committed import RESULTS, in_points, table
 
 from rtt_lib.analysis.serl_dose import gains
@@ -74,6 +75,10 @@ def serls_claims() -> list[str]:
     ]
 
 
+def range_of(shares: pd.Series) -> str:
+    return f"{shares.min():.0%} to {shares.max():.0%}"
+
+
 def where_serl_turns() -> list[str]:
     worlds = table("serl_by_world", "serl").set_index("world")
     assert set(worlds["n"]) == {8} and set(worlds["runs that lose"].drop("J25")) == {0}
@@ -85,13 +90,14 @@ def where_serl_turns() -> list[str]:
     gain, low, high = (100 * worlds.loc["J25", name] for name in ("actor's gain", "low", "high"))
     means = 100 * worlds["actor's gain"].drop(["J25", "J45"])
     return [
-        f"The judges of `J25` are right in {wrong['accuracy before'].min():.0%} to "
-        f"{wrong['accuracy before'].max():.0%} of the pairs at the start. Their actors gain "
+        "At the start the judges of `J25` give the right verdict with a mean probability of "
+        f"{range_of(wrong['accuracy before'])}. Their actors gain "
         f"{gain:+.1f} [{low:+.1f}, {high:+.1f}] points, and {worlds.loc['J25', 'runs that lose']} of 8 lose. "
-        "All other judges are right in "
-        f"{right['accuracy before'].min():.0%} to {right['accuracy before'].max():.0%} of the pairs, and all 48 actors "
+        f"Of all other judges this probability is {range_of(right['accuracy before'])}, and all 48 actors "
         f"gain: {100 * worlds.loc['J45', GAIN]:+.1f} points in the world `J45` on average and {means.min():+.1f} to "
         f"{means.max():+.1f} in the others (",
+        f"its more likely verdict is right in {range_of(right['firm accuracy before'])} of the pairs, and in "
+        f"{range_of(wrong['firm accuracy before'])} with the judges of `J25`.",
     ]
 
 

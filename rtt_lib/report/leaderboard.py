@@ -221,8 +221,9 @@ worlds {", ".join(WORLDS)}: nine runs. The columns are means over base policies.
 - *{SUPPRESSED}*: the share of criteria that some response of a group satisfies but whose mean advantage is not above
   zero. A dash: the runs did not log it.
 
-Three base policies tell large differences only. A rule is shown to be ahead of RL-CSR in a world if its interval leaves
-out zero there.
+Three base policies tell large differences only; an interval wider than 100 points says nothing. [The
+results](results.md) rest on eight base policies, so their means differ from these. A rule is shown to be ahead of
+RL-CSR in a world if its interval leaves out zero there.
 
 """
 
