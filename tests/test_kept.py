@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from rtt_lib import store
+from rtt_lib.files import write_text
+from rtt_lib.profile import REPOSITORY
 from rtt_lib.run import cli, kept
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import family
+from rtt_lib.worlds.text.checkpoints import own_folder
 
 
 @pytest.fixture
@@ -59,6 +64,29 @@ def test_what_cannot_be_told_is_not_removed(empty_store, monkeypatch, capsys):
     assert "no discriminator in" in unknown["paper-qwen3-4b"] and "ci" not in unknown
     assert cli.main(["runs"]) == 0 and f"cannot be told {0:8.1f} MB" in capsys.readouterr().out
     assert cli.main(["runs", "--prune"]) == 0 and folder.is_dir()
+
+
+@pytest.fixture
+def only_profiles(tmp_path, monkeypatch):
+    """Of all that `params/` holds, these."""
+
+    def leave(*names: str) -> None:
+        (tmp_path / "params").mkdir()
+        for name in names:
+            shutil.copy(REPOSITORY / "params" / f"{name}.yaml", tmp_path / "params")
+        monkeypatch.setattr(kept, "REPOSITORY", tmp_path)
+
+    return leave
+
+
+def test_what_a_person_trained_stays_though_another_discriminator_is_lacking(empty_store, only_profiles, capsys):
+    only_profiles("paper-qwen3-4b")
+    folder = own_folder(load_profile("paper-qwen3-4b"))
+    for name in ("model.safetensors", "trained.json"):
+        write_text(folder / name, "its weights")
+    assert "no discriminator in" in kept.asked_for()[1]["paper-qwen3-4b"], "that of greedy labels"
+    assert cli.main(["runs"]) == 0 and lines_of(capsys.readouterr().out, own=folder)["own"].startswith("begun")
+    assert cli.main(["runs", "--prune"]) == 0 and (folder / "model.safetensors").is_file()
 
 
 def test_an_empty_store_is_said(empty_store, capsys):

@@ -50,7 +50,8 @@ def asked_for() -> tuple[set[Path], dict[str, str]]:
     for path in sorted((REPOSITORY / "params").glob("*.yaml")):
         try:
             profile = load_profile(path)
-            found |= family(profile).kept_folders(profile) | {spec.folder for spec in plan(profile)}
+            found |= family(profile).kept_folders(profile)  # first: these can be told also where the runs cannot
+            found |= {spec.folder for spec in plan(profile)}
         except RTTError as error:
             unknown[path.stem] = str(error)
     return {folder.resolve() for folder in found}, unknown
