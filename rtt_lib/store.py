@@ -29,7 +29,7 @@ from rtt_lib.profile import REPOSITORY
 STORE = "RTT_STORE"  # another place for the store
 FROM_SCRATCH = "RTT_FROM_SCRATCH"  # if set, nothing that the package brings is used
 KINDS = ("bases", "discriminators", "runs")
-MADE = "made.json"
+MADE, LOCK = "made.json", ".lock"
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 
 
@@ -70,12 +70,27 @@ def make(folder: Path, work: Callable[[Path], None], about: Mapping[str, Any]) -
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time; the lock dies with the process, whatever kills it."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def in_use(folder: Path) -> bool:
+    """Does a process hold it, to fill it?"""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def entries() -> Iterator[tuple[str, Path]]:

@@ -17,8 +17,22 @@ from rtt_lib.worlds.text.checkpoints import own_folder
 
 
 @pytest.fixture
-def a_store(empty_store):
+def only_profiles(tmp_path, monkeypatch):
+    """Of all that `params/` holds, these."""
+
+    def leave(*names: str) -> None:
+        (tmp_path / "params").mkdir()
+        for name in names:
+            shutil.copy(REPOSITORY / "params" / f"{name}.yaml", tmp_path / "params")
+        monkeypatch.setattr(kept, "REPOSITORY", tmp_path)
+
+    return leave
+
+
+@pytest.fixture
+def a_store(empty_store, only_profiles):
     """A run and a base policy that `ci` asks for, the second only begun, and two things that nobody asks for."""
+    only_profiles("ci")
     profile = load_profile("ci")
     spec = plan(profile)[0]
     base = next(folder for folder in family(profile).kept_folders(profile) if folder.parent.name == "bases")
@@ -35,7 +49,6 @@ def lines_of(text: str, **folders) -> dict[str, str]:
     return {name: line for name, folder in folders.items() for line in text.splitlines() if folder.name in line}
 
 
-@pytest.mark.slow
 def test_each_thing_that_is_kept_has_a_line(a_store, capsys):
     assert cli.main(["runs"]) == 0
     text = capsys.readouterr().out
@@ -56,27 +69,22 @@ def test_pruning_removes_what_nobody_asks_for_and_nothing_else(a_store, capsys):
     assert cli.main(["runs", "--prune"]) == 0 and "0 removed" in capsys.readouterr().out
 
 
-def test_what_cannot_be_told_is_not_removed(empty_store, monkeypatch, capsys):
+def test_what_a_process_is_filling_is_not_removed(a_store, capsys):
+    with store.locked(a_store["cut"]):
+        assert cli.main(["runs"]) == 0 and lines_of(capsys.readouterr().out, **a_store)["cut"].startswith(kept.IN_USE)
+        assert cli.main(["runs", "--prune"]) == 0 and a_store["cut"].is_dir() and not a_store["old"].exists()
+    assert cli.main(["runs", "--prune"]) == 0 and not a_store["cut"].exists()
+
+
+def test_what_cannot_be_told_is_not_removed(empty_store, capsys):
     """The full replication needs discriminators that are not here, so nobody can say which runs it asks for."""
-    folder = store.folder_of("runs", "2" * 16)
+    folder, begun = (store.folder_of("runs", digit * 16) for digit in "23")
     store.make(folder, lambda folder: None, {"name": "hir16k/RTT-AON/A0", "profile": "paper-qwen3-4b"})
+    (begun / "attempt").mkdir(parents=True)
     _, unknown = kept.asked_for()
     assert "no discriminator in" in unknown["paper-qwen3-4b"] and "ci" not in unknown
-    assert cli.main(["runs"]) == 0 and f"cannot be told {0:8.1f} MB" in capsys.readouterr().out
-    assert cli.main(["runs", "--prune"]) == 0 and folder.is_dir()
-
-
-@pytest.fixture
-def only_profiles(tmp_path, monkeypatch):
-    """Of all that `params/` holds, these."""
-
-    def leave(*names: str) -> None:
-        (tmp_path / "params").mkdir()
-        for name in names:
-            shutil.copy(REPOSITORY / "params" / f"{name}.yaml", tmp_path / "params")
-        monkeypatch.setattr(kept, "REPOSITORY", tmp_path)
-
-    return leave
+    assert cli.main(["runs"]) == 0 and capsys.readouterr().out.count(f"{kept.UNKNOWN} {0:8.1f} MB") == 2
+    assert cli.main(["runs", "--prune"]) == 0 and folder.is_dir() and begun.is_dir()
 
 
 def test_what_a_person_trained_stays_though_another_discriminator_is_lacking(empty_store, only_profiles, capsys):

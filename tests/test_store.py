@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -59,3 +61,15 @@ def test_the_second_waits_for_the_first(empty_store):
     for thread in threads:
         thread.join()
     assert made == [1]
+
+
+def test_what_is_being_filled_is_in_use_until_its_process_is_gone(empty_store):
+    folder = store.folder_of("runs", "abc")
+    assert not store.in_use(folder)
+    code = "import sys, time; from pathlib import Path; from rtt_lib import store\n"
+    code += "with store.locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert store.in_use(folder) and store.in_use(folder), "to look takes nothing"
+        process.kill()
+    assert not store.in_use(folder)

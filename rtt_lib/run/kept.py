@@ -13,7 +13,7 @@ from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import family
 
 MEGABYTE = 1_000_000
-NOT_ASKED = "not asked for"
+NOT_ASKED, UNKNOWN, IN_USE = "not asked for", "cannot be told", "in use"
 
 
 def describe() -> str:
@@ -28,7 +28,7 @@ def describe() -> str:
 
 
 def prune() -> str:
-    """Remove what no profile asks for."""
+    """Remove what no profile asks for and no process is filling."""
     wanted, unknown = asked_for()
     lines, freed = [], 0
     for kind, folder in store.entries():
@@ -43,7 +43,7 @@ def asked_for() -> tuple[set[Path], dict[str, str]]:
     """The folders that the profiles of `params/` ask for, with the code as it is now.
 
     And the profiles of which that cannot be told here, a discriminator being absent say, with the reason: what they
-    left is not removed.
+    left is not removed. Nor is, while there is such a profile, what is not complete, which does not say whose it is.
     """
     found: set[Path] = set()
     unknown: dict[str, str] = {}
@@ -58,10 +58,13 @@ def asked_for() -> tuple[set[Path], dict[str, str]]:
 
 
 def _state(folder: Path, wanted: set[Path], unknown: dict[str, str]) -> str:
+    if store.in_use(folder):
+        return IN_USE
     about = store.made(folder)
-    if folder.resolve() not in wanted:
-        return "cannot be told" if about and about.get("profile") in unknown else NOT_ASKED
-    return "complete" if about else "begun"
+    if folder.resolve() in wanted:
+        return "complete" if about else "begun"
+    of_unknown = about.get("profile") in unknown if about else bool(unknown)
+    return UNKNOWN if of_unknown else NOT_ASKED
 
 
 def _name(folder: Path) -> str:
