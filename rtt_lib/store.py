@@ -102,4 +102,9 @@ def entries() -> Iterator[tuple[str, Path]]:
 
 
 def remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    """Leave nothing of it, if it is there."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise RTTError(f"{folder}: cannot be removed ({error}): remove it by hand") from error

@@ -69,6 +69,16 @@ def test_pruning_removes_what_nobody_asks_for_and_nothing_else(a_store, capsys):
     assert cli.main(["runs", "--prune"]) == 0 and "0 removed" in capsys.readouterr().out
 
 
+def test_what_cannot_be_removed_is_said(a_store, tmp_path, capsys):
+    """A run that a person moved to another disk, with a link in its place."""
+    a_store["old"].rename(tmp_path / "moved")
+    a_store["old"].symlink_to(tmp_path / "moved")
+    assert cli.main(["runs", "--prune"]) == 2
+    said = capsys.readouterr()
+    assert f"{a_store['old']}: cannot be removed" in said.err and "removed runs" not in said.out
+    assert (tmp_path / "moved" / "log.csv").is_file()
+
+
 def test_what_a_process_is_filling_is_not_removed(a_store, capsys):
     with store.locked(a_store["cut"]):
         assert cli.main(["runs"]) == 0 and lines_of(capsys.readouterr().out, **a_store)["cut"].startswith(kept.IN_USE)

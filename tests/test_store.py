@@ -28,7 +28,8 @@ def test_what_is_complete_is_not_made_again(empty_store):
     (folder / store.MADE).write_text("{half")
     store.make(folder, work, {})
     assert made == [1, 1], "a damaged note is no note"
-    store.remove(folder)
+    for _ in range(2):  # the second time there is nothing to remove
+        store.remove(folder)
     assert list(store.entries()) == []
 
 
