@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rtt_lib.errors import RTTError
+from rtt_lib.files import write_text
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.run.gpu_job import pack
 from rtt_lib.run.gpu_job.pack import MIB, Machine, contents, cut, pinned, read_machine
@@ -62,3 +63,14 @@ def test_what_is_not_here_is_refused(tmp_path, monkeypatch):
         list(contents(own))
     with pytest.raises(RTTError, match="owner/name: neither 'smollm2-135m' nor a folder: it cannot be carried"):
         list(pack._model("owner/name"))
+
+
+def test_a_benchmark_is_carried_whole_be_it_a_file_or_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTT_TEST_DATA", str(tmp_path))
+    for name in ("ifeval.jsonl", "followbench/content_constraints.json", "followbench/more/style.json"):
+        write_text(tmp_path / "benchmarks" / name, "[]")
+    carried = dict(pack._benchmarks(load_profile("smol-ten", {"evaluation.benchmarks": "[ifeval, followbench]"})))
+    assert {name: path.relative_to(tmp_path).as_posix() for path, name in carried.items()} == {
+        f"data/benchmarks/{name}": f"benchmarks/{name}"
+        for name in ("ifeval.jsonl", "followbench/content_constraints.json", "followbench/more/style.json")
+    }

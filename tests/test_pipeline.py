@@ -159,6 +159,17 @@ def test_a_discriminator_trained_anew_is_a_change_of_inputs(empty_store, tmp_pat
     assert seen[0] != seen[1] != seen[2] and pipeline.inputs_of(profile) == seen[2]
 
 
+def test_a_benchmark_of_a_folder_that_changes_is_a_change_of_inputs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTT_TEST_DATA", str(tmp_path))
+    rows = tmp_path / "benchmarks" / "followbench" / "content_constraints.json"
+    rows.parent.mkdir(parents=True)
+    profile, seen = load_profile("smol-ten", {"evaluation.benchmarks": "[followbench]"}), []
+    for content in ("[]", "[{}]", "[]"):
+        rows.write_text(content)
+        seen.append(pipeline.inputs_of(profile)["benchmarks"])
+    assert seen[0] == seen[2] != seen[1]
+
+
 def test_only_brings_what_it_needs_and_force_redoes_only_that(house):
     it = house("01_first", "02_second", "03_third")
     assert it.run(only=["02"]) == ["01_first", "02_second"]

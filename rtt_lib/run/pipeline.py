@@ -76,12 +76,17 @@ def inputs_of(profile: Profile, records: Path | None = None) -> dict[str, str]:
     """Digests of what every notebook depends on. records: the published runs, where only these are read."""
     found = {"profile": profile_digest(profile), "library": tree_digest(LIBRARY)}
     if profile.evaluation.benchmarks:  # the environment names their files, which may appear or change later
-        found["benchmarks"] = digest({name: file_digest(path) for name, path in benchmark_files(profile).items()})
+        found["benchmarks"] = digest({name: _content(path) for name, path in benchmark_files(profile).items()})
     if given := worlds.family(profile).given_files(profile):
         found["given"] = digest([file_digest(path) for path in given])
     if records is not None:
         found["records"] = file_digest(records)
     return found
+
+
+def _content(path: Path) -> str:
+    """Digest of a file, or of a folder: FollowBench may be one."""
+    return tree_digest(path) if path.is_dir() else file_digest(path)
 
 
 def plan(profile: Profile, notebooks: Sequence[Notebook], results: Path, anew: Sequence[Notebook] = ()) -> list[Step]:

@@ -126,11 +126,7 @@ def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
             raise RTTError(f"{file}: lies outside the checkout, and only what is in it is carried")
         yield file, f"code/{file.relative_to(REPOSITORY)}"
     yield from _model(profile.policy.model)
-    files = benchmark_files(profile)
-    for name in profile.evaluation.benchmarks:
-        if name not in files:
-            raise RTTError(f"{name}: no file here to carry: docs/environment.md says where it belongs")
-        yield files[name], f"data/benchmarks/{files[name].name}"
+    yield from _benchmarks(profile)
     if profile.evaluation.benchmarks:
         yield from _nltk_data()
 
@@ -147,6 +143,16 @@ def _model(name: str) -> Iterator[tuple[Path, str]]:
         raise RTTError(f"model {name}: neither '{SMOLLM2}' nor a folder: it cannot be carried")
     for file in files_below(name):
         yield file, f"{MODEL}/{file.relative_to(name)}"
+
+
+def _benchmarks(profile: Profile) -> Iterator[tuple[Path, str]]:
+    """The file of each, or the files of a folder: FollowBench may be one."""
+    files = benchmark_files(profile)
+    for name in profile.evaluation.benchmarks:
+        if name not in files:
+            raise RTTError(f"{name}: no file here to carry: docs/environment.md says where it belongs")
+        for file in files_below(files[name]):
+            yield file, f"data/benchmarks/{file.relative_to(files[name].parent)}"
 
 
 def there(profile: Profile) -> Profile:
