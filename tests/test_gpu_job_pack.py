@@ -74,3 +74,18 @@ def test_a_benchmark_is_carried_whole_be_it_a_file_or_a_folder(tmp_path, monkeyp
         f"data/benchmarks/{name}": f"benchmarks/{name}"
         for name in ("ifeval.jsonl", "followbench/content_constraints.json", "followbench/more/style.json")
     }
+
+
+@pytest.mark.parametrize("key", ["path", "responses"])
+def test_data_of_a_file_is_refused_before_anything_is_fetched(key, tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "install", lambda *_: pytest.fail("fetches"))
+    profile = load_profile("smol-ten")
+    profile = replace(profile, data=replace(profile.data, **{key: str(tmp_path)}))
+    with pytest.raises(RTTError, match=rf"smol-ten: data\.{key} is {tmp_path}, which is not carried"):
+        pack.pack(profile, read_machine(pack.MACHINE), tmp_path / "parts")
+
+
+def test_data_of_the_hub_are_refused():
+    profile = load_profile("smol-ten")
+    with pytest.raises(RTTError, match=r"data\.source = hir16k comes from the hub"):
+        list(contents(replace(profile, data=replace(profile.data, source="hir16k"))))

@@ -38,7 +38,7 @@ from rtt_lib.store import SHIPPED
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.verify.text import NLTK_RESOURCES
-from rtt_lib.worlds import open_world
+from rtt_lib.worlds import family, open_world
 
 MACHINE = REPOSITORY / "params" / "machines" / "offline-gpu.yaml"
 MODEL = "model"
@@ -65,11 +65,12 @@ def read_machine(path: Path) -> Machine:
 
 def pack(profile: Profile, machine: Machine, folder: Path) -> list[str]:
     """Write the parts; returns the command of each."""
+    found = list(contents(profile))  # first: what is refused is refused before anything is fetched
     with tempfile.TemporaryDirectory() as scratch:
         site = install(machine, Path(scratch) / "site")
         write_text(Path(scratch) / "profile.yaml", yaml.safe_dump(plain(asdict(there(profile))), sort_keys=False))
         write_json(Path(scratch) / "packed.json", {"git": git_state(REPOSITORY)})
-        carried = [*contents(profile), *((path, f"site/{path.relative_to(site)}") for path in files_below(site))]
+        carried = [*found, *((path, f"site/{path.relative_to(site)}") for path in files_below(site))]
         carried += [(Path(scratch) / name, name) for name in ("profile.yaml", "packed.json")]
         whole = Path(scratch) / start.NAME
         _write_archive(whole, carried)
@@ -115,6 +116,7 @@ def _write_archive(path: Path, carried: Sequence[tuple[Path, str]]) -> None:
 
 def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     """(file, its name there) of code, model, discriminators, benchmarks and NLTK data."""
+    _refuse_data(profile)
     read = [(spec.arm.discriminator, spec.discriminator_seed) for spec in plan(profile) if spec.arm.discriminator]
     world = open_world(profile, profile.data.source)
     folders = dict.fromkeys(world.discriminator(kind, seed) for kind, seed in read)
@@ -129,6 +131,22 @@ def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     yield from _benchmarks(profile)
     if profile.evaluation.benchmarks:
         yield from _nltk_data()
+
+
+def _refuse_data(profile: Profile) -> None:
+    """Prompts and responses are not carried: those that the code makes are there."""
+    data = profile.data
+    for key, path in (("data.path", data.path), ("data.responses", data.responses)):
+        if path is not None:
+            raise RTTError(
+                f"profile {profile.name}: {key} is {path}, which is not carried: leave it out, or run the profile here "
+                "(a benchmark's file is also found in RTT_TEST_DATA/benchmarks, and carried from there)"
+            )
+    if data.source not in family(profile).DATA:
+        raise RTTError(
+            f"profile {profile.name}: data.source = {data.source} comes from the hub, which that machine does not "
+            "reach: run the profile here"
+        )
 
 
 def _model(name: str) -> Iterator[tuple[Path, str]]:
