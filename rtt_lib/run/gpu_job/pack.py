@@ -24,6 +24,7 @@ from pathlib import Path
 
 import yaml
 
+from rtt_lib import store
 from rtt_lib.bench.benchmarks import benchmark_files
 from rtt_lib.command import guarded
 from rtt_lib.errors import RTTError
@@ -34,7 +35,6 @@ from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.run.doctor import NLTK_DATA
 from rtt_lib.run.gpu_job import start
-from rtt_lib.store import SHIPPED
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.verify.text import NLTK_RESOURCES
@@ -119,18 +119,25 @@ def contents(profile: Profile) -> Iterator[tuple[Path, str]]:
     _refuse_data(profile)
     read = [(spec.arm.discriminator, spec.discriminator_seed) for spec in plan(profile) if spec.arm.discriminator]
     world = open_world(profile, profile.data.source)
-    folders = dict.fromkeys(world.discriminator(kind, seed) for kind, seed in read)
-    discriminators = [file for folder in folders for file in files_below(folder)]
-    weights = (LIBRARY / "relevance" / "checkpoints", SHIPPED)
+    weights = (LIBRARY / "relevance" / "checkpoints", store.SHIPPED)
     code = [file for file in files_below(LIBRARY) if not any(map(file.is_relative_to, weights))]
-    for file in [*code, *files_below(REPOSITORY / "params"), *discriminators]:
-        if not file.is_relative_to(REPOSITORY):
-            raise RTTError(f"{file}: lies outside the checkout, and only what is in it is carried")
+    for file in [*code, *files_below(REPOSITORY / "params")]:
         yield file, f"code/{file.relative_to(REPOSITORY)}"
+    for folder in dict.fromkeys(world.discriminator(kind, seed) for kind, seed in read):
+        for file in files_below(folder):
+            yield file, _place_there(file)
     yield from _model(profile.policy.model)
     yield from _benchmarks(profile)
     if profile.evaluation.benchmarks:
         yield from _nltk_data()
+
+
+def _place_there(file: Path) -> str:
+    """Where the profile looks for a discriminator: in the store, or in the checkout."""
+    for root, name in ((store.root(), "store"), (REPOSITORY, "code")):
+        if file.is_relative_to(root):
+            return f"{name}/{file.relative_to(root)}"
+    raise RTTError(f"{file}: lies outside the checkout and the store, and only what is in these is carried")
 
 
 def _refuse_data(profile: Profile) -> None:
