@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rtt_lib.errors import RTTError
-from rtt_lib.files import read_json
+from rtt_lib.files import read_json, write_json
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.run.gpu_job.work import Job, choose
 from rtt_lib.studies.profiles import load_profile
@@ -30,6 +30,14 @@ def test_as_many_seeds_as_have_enough_steps(left, seeds, most, found):
 def test_no_time_for_a_step_is_an_error():
     with pytest.raises(RTTError, match=r"60 s are left: too few"):
         choose(60, 3.0, 60.0, 2, 40, 120)
+
+
+@pytest.mark.parametrize(("measured", "found"), [({}, None), ({"base": 0.0}, None), ({"base": 0.0, "RTT": 2.5}, 2.5)])
+def test_the_slowest_arm_decides_and_one_that_is_not_trained_does_not(tmp_path, measured, found):
+    job = Job(load_profile("smol-ten"), tmp_path, tmp_path, ["A0"], since=0.0, end=time.monotonic() + 60)
+    for arm, seconds in measured.items():
+        write_json(tmp_path / f"{arm}.seconds", seconds)
+    assert job.measure() == found
 
 
 def test_what_still_runs_is_ended_and_what_failed_is_said_once(tmp_path, capsys):

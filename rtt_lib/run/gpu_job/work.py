@@ -114,12 +114,14 @@ class Job:
         return [arm for arm, worker in self.workers.items() if worker.poll() is None]
 
     def measure(self) -> float | None:
-        """Seconds of a rollout step of the slowest arm, once all that live have measured; None when the time is up."""
+        """Seconds of a rollout step of the slowest arm, once all that live have measured; None when the time is up, or
+        when all that are trained have failed.
+        """
         while time.monotonic() < self.end - PACKING:
             waiting = [arm for arm in self.alive() if not (self.control / f"{arm}.seconds").exists()]
             if not waiting:
                 found = [read_json(path) for path in self.control.glob("*.seconds")]
-                return max(found, default=None)
+                return max(found, default=0.0) or None  # 0.0: of an arm that is not trained
             time.sleep(0.2)
         return None
 
@@ -190,7 +192,9 @@ def work(job: Job, steps: int | None, least: int, answering: float) -> None:
         if steps is None:
             seconds = job.measure()
             if seconds is None:
-                raise RTTError("no arm has measured a step")
+                raise RTTError(
+                    "no trained arm has measured a step: see the ends of the logs; with --steps nothing is measured"
+                )
             left = job.end - PACKING - time.monotonic()
             steps, n = choose(left, seconds, answering, len(seeds), least, job.profile.rl.steps)
             seeds = seeds[:n]
