@@ -19,7 +19,7 @@ from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.run import cli
 from rtt_lib.run.gpu_job.arm import of_steps
-from rtt_lib.run.gpu_job.merge import JOBS, LEFT_THERE, check_settings
+from rtt_lib.run.gpu_job.merge import JOBS, LEFT_THERE, check_settings, merge
 from rtt_lib.run.gpu_job.pack import Machine, pack
 from rtt_lib.store import STORE
 from rtt_lib.studies.execute import is_published, run_all
@@ -100,6 +100,31 @@ def test_other_seeds_go_together_other_settings_do_not(home, tmp_path):
     check_settings(replace(profile, experiments={}, about="in other words"), results)
     with pytest.raises(RTTError, match=r"holds runs of other settings \(rl\.steps is 9 here and 3 there\)"):
         check_settings(of_steps(profile, 9), results)
+
+
+@pytest.fixture
+def unpacked(home, tmp_path):
+    """An archive with one run, the base policy of A0."""
+    folder, record = tmp_path / "unpacked", {"world": "composed", "arm": "base", "seed": "A0", "made_with": None}
+    write_text(folder / "profile.yaml", (home / "toy.yaml").read_text() + "name: toy\n")
+    write_json(folder / "manifest.json", {})
+    write_json(folder / "job.json", {"git": None, "seeds": ["A0"]})
+    write_json(folder / "runs" / "base" / "A0" / "result.json", record)
+    return folder
+
+
+def test_runs_that_the_archive_does_not_plan_are_not_dropped(unpacked, tmp_path):
+    results = tmp_path / "results"
+    write_text(results / "profile.yaml", (unpacked / "profile.yaml").read_text())
+    published = [{"world": "composed", "arm": arm, "seed": f"A{n}"} for n in (1, 7, 8, 9) for arm in ("base", "RL-CSR")]
+    write_jsonl(results / RUNS, published)
+    before = sorted(results.iterdir())
+    named = r"\(composed/base/A7, .*composed/base/A9 and 1 more\)"
+    with pytest.raises(RTTError, match=f"holds runs that the archive's profile does not plan {named}: merge into"):
+        merge(unpacked, results)
+    assert sorted(results.iterdir()) == before and rows_of(results / RUNS) == published
+    write_jsonl(results / RUNS, [])
+    assert str(merge(unpacked, results)) == "1 of 6 runs published: 1 new"
 
 
 def test_what_is_no_archive_of_a_job_is_an_error(tmp_path, capsys):

@@ -19,6 +19,7 @@ from rtt_lib.run.pipeline import check_place
 from rtt_lib.studies import records
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.studies.spec import RunSpec
 
 ABOUT = """\
 Add the runs that `make gpu-job` had made elsewhere to the published records of their profile, in results/<profile>.
@@ -29,6 +30,7 @@ Archives of several jobs go together if the settings of their runs are the same,
 """
 JOBS = "jobs.json"  # what each job noted about itself
 LEFT_THERE = "left on the machine that trained it"
+NAMED = 5  # of runs in a message
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,6 +64,7 @@ def merge(folder: Path, results: Path | None = None) -> records.Published:
     check_place(profile, results)
     check_settings(profile, results)
     specs, found = plan(profile), {}
+    check_kept(specs, results)
     for spec in specs:
         run = folder / "runs" / spec.arm.name / spec.seed
         if not run.is_dir():
@@ -78,6 +81,18 @@ def merge(folder: Path, results: Path | None = None) -> records.Published:
     jobs = [each for each in (read_json(kept) if kept.is_file() else []) if each["seeds"] != job["seeds"]]
     write_json(kept, [*jobs, job])
     return records.add(specs, results, found)
+
+
+def check_kept(specs: Sequence[RunSpec], results: Path) -> None:
+    """Published runs that the archive's profile does not plan are not dropped."""
+    planned = {str(spec.place) for spec in specs}
+    lost = [place for place in records.recorded(results) if place not in planned]
+    if lost:
+        named = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
+        raise RTTError(
+            f"{results / records.RUNS}: holds runs that the archive's profile does not plan ({named}): merge into "
+            "another folder with --results, or make the job of a profile that plans them too"
+        )
 
 
 def check_settings(profile: Profile, results: Path) -> None:
