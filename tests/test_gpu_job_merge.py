@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from rtt_lib.run.gpu_job.arm import of_steps
 from rtt_lib.run.gpu_job.merge import JOBS, LEFT_THERE, check_settings, merge
 from rtt_lib.run.gpu_job.pack import Machine, pack
 from rtt_lib.store import STORE
+from rtt_lib.studies import records
 from rtt_lib.studies.execute import is_published, run_all
 from rtt_lib.studies.plan import plan
 from rtt_lib.studies.profiles import load_profile
@@ -118,13 +120,24 @@ def test_runs_that_the_archive_does_not_plan_are_not_dropped(unpacked, tmp_path)
     write_text(results / "profile.yaml", (unpacked / "profile.yaml").read_text())
     published = [{"world": "composed", "arm": arm, "seed": f"A{n}"} for n in (1, 7, 8, 9) for arm in ("base", "RL-CSR")]
     write_jsonl(results / RUNS, published)
-    before = sorted(results.iterdir())
+    before = sorted(results.glob("[!.]*"))
     named = r"\(composed/base/A7, .*composed/base/A9 and 1 more\)"
     with pytest.raises(RTTError, match=f"holds runs that the archive's profile does not plan {named}: merge into"):
         merge(unpacked, results)
-    assert sorted(results.iterdir()) == before and rows_of(results / RUNS) == published
+    assert sorted(results.glob("[!.]*")) == before and rows_of(results / RUNS) == published
     write_jsonl(results / RUNS, [])
     assert str(merge(unpacked, results)) == "1 of 6 runs published: 1 new"
+
+
+def test_it_waits_for_who_publishes(unpacked, tmp_path):
+    results = tmp_path / "results"
+    merging = threading.Thread(target=merge, args=(unpacked, results))
+    with records.locked(results):
+        merging.start()
+        merging.join(0.5)
+        assert merging.is_alive() and not (results / "profile.yaml").exists()
+    merging.join()
+    assert [row["arm"] for row in rows_of(results / RUNS)] == ["base"]
 
 
 def test_what_is_no_archive_of_a_job_is_an_error(tmp_path, capsys):

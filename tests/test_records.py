@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pandas as pd
 import pytest
 from test_execute import SPEC, of
@@ -125,6 +127,22 @@ def test_publishing_loses_no_record_and_takes_the_newer_one(tmp_path, elsewhere)
     publish(specs, tmp_path)
     assert list(results_table(specs, tmp_path)["all satisfied"]) == [0.1, 0.4, 0.3]
     assert list(curves_table(specs[1:], tmp_path)["reward"]) == [0.5, 0.4, 0.5, 0.3]
+
+
+def test_two_that_publish_at_once_take_turns(tmp_path, elsewhere):
+    """Else the one that reads first and writes last drops what the other has added."""
+    elsewhere("one")
+    leave(of("base"), 0.1)
+    specs = [of("base"), of("base", seed="A1")]
+    second = threading.Thread(target=publish, args=(specs, tmp_path))
+    with records.locked(tmp_path):
+        second.start()
+        second.join(0.3)
+        assert second.is_alive() and not (tmp_path / records.RUNS).exists()
+        other = {"world": "L", "arm": "base", "seed": "A1", "fingerprint": "of another machine"}
+        records.add(specs, tmp_path, {specs[1].place: records.Finished(other, None)})
+    second.join()
+    assert list(lines(tmp_path)) == ["base A0", "base A1"]
 
 
 def test_other_settings_are_not_done_but_stay_published(tmp_path, elsewhere):

@@ -17,6 +17,7 @@ import lzma
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 
+from rtt_lib import store
 from rtt_lib.files import read_json, read_jsonl, write_bytes, write_jsonl
 from rtt_lib.studies.spec import RunSpec
 
@@ -182,15 +184,21 @@ class Published:
         return f"{there} of {self.planned} runs published{f': {named}' if named else ''}"
 
 
+def locked(results: Path) -> AbstractContextManager[None]:
+    """For one process at a time that adds to the published files. `rtt run` holds the results with another lock."""
+    return store.locked(results, ".published.lock")
+
+
 def publish(specs: Sequence[RunSpec], results: Path) -> Published:
     """Leave the small form of these runs in a profile's results."""
-    finished = {spec.place: Finished(record, _stored_curve(spec)) for spec in specs if (record := stored(spec))}
-    return add(specs, results, finished)
+    with locked(results):
+        finished = {spec.place: Finished(record, _stored_curve(spec)) for spec in specs if (record := stored(spec))}
+        return add(specs, results, finished)
 
 
 def add(specs: Sequence[RunSpec], results: Path, new: Mapping[Path, Finished]) -> Published:
-    """Publish these runs, in the order of `specs`. What is not among the new ones keeps what is published of it, so
-    that nothing is lost before it is made anew.
+    """Publish these runs, in the order of `specs`; who calls it holds `locked`. What is not among the new ones keeps
+    what is published of it, so that nothing is lost before it is made anew.
     """
     old, curves = recorded(results), _recorded_curves(results)
     before = {

@@ -59,11 +59,16 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def merge(folder: Path, results: Path | None = None) -> records.Published:
     """Add an unpacked archive's runs; those of the same place are replaced."""
-    profile, job = load_profile(folder / "profile.yaml"), read_json(folder / "job.json")
+    profile = load_profile(folder / "profile.yaml")
     results = (results or RESULTS / profile.name).resolve()
     check_place(profile, results)
+    with records.locked(results):
+        return _add(folder, profile, results)
+
+
+def _add(folder: Path, profile: Profile, results: Path) -> records.Published:
     check_settings(profile, results)
-    specs, found = plan(profile), {}
+    specs, job, found = plan(profile), read_json(folder / "job.json"), {}
     check_kept(specs, results)
     for spec in specs:
         run = folder / "runs" / spec.arm.name / spec.seed
