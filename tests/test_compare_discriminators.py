@@ -29,6 +29,15 @@ def test_the_tables_before_and_after(text_folder, tmp_path, capsys, monkeypatch)
     settings = SETTINGS | {"policy": {"model": str(text_folder / "model")}, "discriminator": named}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
 
+    commits, predictions = iter("ab"), compare_discriminators.predictions
+    monkeypatch.setattr(compare_discriminators, "git_state", lambda _: {"commit": next(commits), "dirty": False})
+
+    def then_commit(*arguments):
+        found = predictions(*arguments)
+        next(commits)  # somebody commits while the discriminators read
+        return found
+
+    monkeypatch.setattr(compare_discriminators, "predictions", then_commit)
     out = tmp_path / "out"
     words = [str(tmp_path / "toy.yaml"), f"own={tmp_path / 'own'}", "--fresh", "12", "--out", str(out)]
     assert compare_discriminators.main(words) == 0
@@ -40,6 +49,7 @@ def test_the_tables_before_and_after(text_folder, tmp_path, capsys, monkeypatch)
     assert set(pd.read_csv(out / "tables" / "families.csv")["discriminator"]) == {"before", "own"}
     about = read_json(out / "about.json")
     assert about["discriminators"] == {"before": {}, "own": {"corpus": "half and half", "held out": ["label"]}}
+    assert about["commit"] == "a", "of the start"
 
 
 def test_names_are_checked(tmp_path):

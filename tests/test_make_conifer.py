@@ -13,6 +13,7 @@ from conifer_llm import SEED, make, serving, words
 
 from rtt_lib.files import read_json, read_jsonl
 from rtt_lib.profile import REPOSITORY
+from rtt_lib.rubrics.conifer import pipeline
 from rtt_lib.rubrics.conifer.pipeline import COLUMNS, table
 from rtt_lib.rubrics.sources import load
 from rtt_lib.run import make_conifer
@@ -118,6 +119,20 @@ def test_the_settings_are_those_of_the_released_code(made):
         "Rewrite": {(0.4, 0.3, 1024)}, "The": {(0.4, 0.3, 1024)}, "Level": {(0.8, 0.6, 2048)},
         "Answer": {(0.8, 0.6, 2048)}, "A": {(0.8, 0.6, 1024)},
     }  # fmt: skip
+
+
+def test_the_commit_is_that_of_the_start(tmp_path, server, monkeypatch):
+    commits, build = iter("ab"), pipeline.build
+    monkeypatch.setattr(make_conifer, "git_state", lambda _: {"commit": next(commits), "dirty": False})
+
+    def then_commit(*arguments):
+        made = build(*arguments)
+        next(commits)  # somebody commits while the models answer
+        return made
+
+    monkeypatch.setattr(pipeline, "build", then_commit)
+    assert make(tmp_path, server) == 0
+    assert read_json(tmp_path / "out.jsonl.about.json")["commit"] == "a"
 
 
 @pytest.mark.slow

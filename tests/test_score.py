@@ -11,7 +11,8 @@ from test_execute import PROFILE
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import Arm
 from rtt_lib.report import leaderboard
-from rtt_lib.run import cli, score
+from rtt_lib.run import cli, manifest, score
+from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.micro.shipped import models
 
@@ -112,6 +113,21 @@ def test_from_a_file_to_its_row(write, one_run, empty_store, tmp_path, capsys):
     trained = {path: path.stat().st_mtime_ns for path in (empty_store / "runs").rglob("log.csv")}
     assert score.score(file, score.checked(file), PROFILE) == said
     assert trained == {path: path.stat().st_mtime_ns for path in (empty_store / "runs").rglob("log.csv")}
+
+
+def test_the_commit_is_that_of_the_start(write, one_run, monkeypatch, tmp_path):
+    commits = iter("ab")
+    monkeypatch.setattr(leaderboard, "WORLDS", ())
+    monkeypatch.setattr(manifest, "git_state", lambda _: {"commit": next(commits), "dirty": True})
+
+    def then_commit(*_):
+        next(commits)  # somebody commits while the runs train
+        return []
+
+    monkeypatch.setattr(execute, "run_all", then_commit)
+    score.score(write(RULE), Arm("My Rule", "in short"), PROFILE)
+    (entry,) = (tmp_path / "score").rglob("My_Rule.json")
+    assert leaderboard.read_entry(entry).commit == "a with changes"
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def named_folders(words: Sequence[str]) -> dict[str, Path]:
 
 def run(options: argparse.Namespace) -> None:
     quiet()
+    made_at = git_state(REPOSITORY)  # now: hours later the checkout may be another one
     profile = load_profile(options.profile, parse_overrides(options.overrides))
     if not family(profile).TRAINED_BY_A_PERSON:
         raise RTTError(
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
         "examples": digest(examples),
         "profile": profile.name,
         "precision": precision(),
-        **git_state(REPOSITORY),
+        **made_at,
     }
     write_json(options.out / "about.json", about)
     print(markdown_table(worth))

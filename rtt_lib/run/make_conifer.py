@@ -52,6 +52,7 @@ def make(options: argparse.Namespace) -> None:
     """Write OUT and, beside it, what it was made of and what was lost."""
     if options.seeds < 1 or options.rewritten < 0:
         raise RTTError("--seeds must be at least 1, and --rewritten at least 0")
+    made_at = git_state(REPOSITORY)  # now: hours later the checkout may be another one
     run = run_of(options)
     for stage in stages.STAGES:
         run.wording(stage)  # a template that lacks a field is an error before anybody is asked
@@ -62,7 +63,7 @@ def make(options: argparse.Namespace) -> None:
     conversations = pipeline.build(seeds, run, options.rewritten, options.seed)
     write_conversations(options.out, conversations)
     write_jsonl(options.out.with_name(f"{options.out.name}.lost.jsonl"), run.lost)
-    write_json(options.out.with_name(f"{options.out.name}.about.json"), about(conversations, run, options))
+    write_json(options.out.with_name(f"{options.out.name}.about.json"), about(conversations, run, options) | made_at)
     print(pipeline.table(run.counts))
     print(f"\n{options.out}: {summary(conversations)}")
 
@@ -77,7 +78,6 @@ def about(conversations: Sequence[Conversation], run: pipeline.Run, options: arg
         "wordings": {stage.template: run.wording(stage) for stage in stages.STAGES},
         "usage of the last run": asdict(run.usage),
         "seed": options.seed,
-        **git_state(REPOSITORY),
     }
 
 

@@ -107,6 +107,7 @@ def score(file: Path, arm: Arm, profile: Profile) -> str:
     from rtt_lib.studies.execute import run_all
     from rtt_lib.studies.spec import RunSpec
 
+    state = git_state(REPOSITORY)  # now: hours later the checkout may be another one
     folder = RESULTS / "score" / f"{arm.name.replace(' ', '_')}-{file_digest(file)[:8]}"
     copy = write_bytes(folder / file.name, file.read_bytes())
     if arm.trainer == "user-rule":
@@ -118,7 +119,6 @@ def score(file: Path, arm: Arm, profile: Profile) -> str:
             print(f"{number} of {len(specs)}: {spec.place}", flush=True)
     except BrokenProcessPool as error:
         raise RTTError(f"{file}: it ended the process that trained with it") from error
-    state = git_state(REPOSITORY)
     commit = f"{state['commit'] or 'unknown'}{' with changes' if state['dirty'] else ''}"
     entry = leaderboard.entry_of(specs, arm, copy.read_text(encoding="utf-8"), f"rtt score {file.name}", commit)
     path = leaderboard.write(entry, folder / "entry")
