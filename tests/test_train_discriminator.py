@@ -53,13 +53,21 @@ def test_a_micro_profile_needs_no_such_training(capsys):
     assert "notebook 03 trains its discriminators" in capsys.readouterr().err
 
 
-def test_labels_of_a_file_are_not_mixed_with_other_examples(capsys, tmp_path):
+@pytest.mark.parametrize(
+    "option",
+    ["--own 0.5", "--offences 2", "--unweighted", "--longest 300", "--test 40"],
+    ids=lambda text: text.split()[0],
+)
+def test_what_is_for_labels_by_rule_is_refused_with_a_file(option, capsys, tmp_path):
     labels = ["--labels", str(tmp_path / "labels.jsonl")]
-    assert train_discriminator.main(["smol-cpu", *labels, "--own", "0.5"]) == 2
-    assert "--own, --offences and --unweighted are for labels by rule" in capsys.readouterr().err
+    assert train_discriminator.main(["smol-cpu", *labels, *option.split()]) == 2
+    assert "--own, --offences, --unweighted, --longest and --test are for labels by rule" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "value"), [("--own", "1.5"), ("--own", "half"), ("--offences", "0")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--own", "1.5"), ("--own", "half"), ("--offences", "0"), ("--longest", "-3"), ("--test", "0")],
+)
 def test_a_share_and_a_count_are_checked(option, value, capsys):
     with pytest.raises(SystemExit):
         train_discriminator.main(["smol-cpu", option, value])

@@ -45,10 +45,13 @@ def run(options: argparse.Namespace) -> None:
     if profile.data.source not in family(profile).CONSTRUCTED and not options.labels:
         raise RTTError(f"profile {profile.name}: {how_to_get_one(profile, kind)}")
     folder = options.folder or beside(own_folder(profile), kind)
-    by_rule_alone = options.own or options.offences > 1 or options.unweighted
+    by_rule_alone = options.own or options.offences > 1 or options.unweighted or options.longest or options.test
     if options.labels and by_rule_alone:
-        raise RTTError("--own, --offences and --unweighted are for labels by rule: leave out --labels, or them")
-    how = Training(**{field.name: getattr(options, field.name) for field in fields(Training)})
+        raise RTTError(
+            "--own, --offences, --unweighted, --longest and --test are for labels by rule: leave out --labels, or them"
+        )
+    given = {field.name: getattr(options, field.name) for field in fields(Training)}
+    how = Training(**{name: value for name, value in given.items() if value is not None})
     train(profile, folder, how, git_state(REPOSITORY))
 
 
@@ -73,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[])
     parser.add_argument("--packed", action="store_true", help="one pass for all criteria of a response")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=int, metavar="N", help="characters of a composed training response, at most")
-    parser.add_argument("--test", type=int, default=600, metavar="N", help="fresh composed examples to examine it on")
+    parser.add_argument(
+        "--longest", type=count, metavar="N", help="characters of a composed training response, at most"
+    )
+    parser.add_argument("--test", type=count, metavar="N", help="fresh composed examples to examine it on (600)")
     parser.add_argument(
         "--own", type=share, default=0.0, metavar="SHARE", help="0 to 1: how much is the policy's own responses"
     )
