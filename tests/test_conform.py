@@ -198,7 +198,36 @@ def test_the_command_line(tmp_path, capsys):
     assert (result["items"], result["agree"]) == (6, 3)
     assert result["checks"][1]["different"] == {"crashes": 1}
     assert main(["conform"]) == 2 and "name a benchmark" in capsys.readouterr().err
-    assert main(["conform", "muldimif", *given[2:]]) == 2 and "no items with verdicts" in capsys.readouterr().err
+    assert main(["conform", "muldimif", *given[2:]]) == 2 and "no items with stable verdicts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"checks": None}, "TypeError"),
+        ({"checks": [["no:such", {}]]}, "KeyError: 'no:such'"),
+        ({"checks": [[COUNT[0], {}]]}, "KeyError: 'relation'"),
+        ({"checks": [[COMMA[0], [1]]]}, "AttributeError"),
+        ({"verdicts": [True]}, "AttributeError"),
+        ({"verdicts": {"ifeval": []}}, "0 verdicts of ifeval on 1 checks"),
+        ({"verdicts": {"ifeval": [1]}}, "verdicts of ifeval must be true, false or null"),
+    ],
+)
+def test_a_line_that_is_no_item_is_named(wrong, reason, tmp_path, capsys):
+    rows = [ITEMS[0].to_json(), ITEMS[1].to_json() | wrong]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["conform", "ifeval", "--items", str(tmp_path / "items.jsonl")]) == 2
+    said = capsys.readouterr().err
+    assert "items.jsonl:2: no item (" in said and reason in said
+
+
+def test_a_set_without_a_stable_verdict_is_an_error(tmp_path, capsys):
+    unsure = Item("ifeval", (COMMA,), "One two", {"ifeval": (None,)})
+    write([unsure], tmp_path / "items.jsonl")
+    assert main(["conform", "ifeval", "--items", str(tmp_path / "items.jsonl")]) == 2
+    assert "items.jsonl: no items with stable verdicts of ifeval" in capsys.readouterr().err
+    rows = table.rows_of("a 1", "-", {"ifeval": lambda questions: [True] * len(questions)}, {"m": [unsure]})
+    assert [row.model for row in rows] == [None], "nothing can be said of that model"
 
 
 # ----------------------------------------------------------------------------------------- where the verdicts come from

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         grader = graders.by_command(options.command) if options.command else graders.ours(options.benchmark)
     items = read(options.benchmark, options.items)
     if not items:
-        raise RTTError(f"{options.items}: no items with verdicts of {options.benchmark}")
+        raise RTTError(f"{options.items}: no items with stable verdicts of {options.benchmark}")
     result = conform(options.benchmark, items, grader)
     print(report(result))
     if options.out:

@@ -53,6 +53,10 @@ class Item:
     def prompt(self) -> str:
         return " ".join(_wording(name, args) for name, args in self.checks)
 
+    def decided(self, benchmark: str) -> bool:
+        """Has it a stable verdict of that benchmark?"""
+        return any(value is not None for value in self.verdicts.get(benchmark, ()))
+
     def to_json(self) -> dict:
         checks = [[name, dict(args)] for name, args in self.checks]
         verdicts = {name: list(values) for name, values in self.verdicts.items()}
@@ -60,8 +64,16 @@ class Item:
 
 
 def item_from_json(row: Mapping[str, Any]) -> Item:
+    """An error unless each check has a wording and a verdict, or None, of every benchmark that judges it."""
     checks = tuple((name, args) for name, args in row["checks"])
     verdicts = {name: tuple(values) for name, values in row["verdicts"].items()}
+    for name, args in checks:
+        _wording(name, args)
+    for name, values in verdicts.items():
+        if len(values) != len(checks):
+            raise ValueError(f"{len(values)} verdicts of {name} on {len(checks)} checks")
+        if not all(value is None or isinstance(value, bool) for value in values):
+            raise ValueError(f"verdicts of {name} must be true, false or null")
     return Item(row["benchmark"], checks, row["response"], verdicts)
 
 
@@ -70,9 +82,14 @@ def _wording(name: str, args: Mapping[str, Any]) -> str:
 
 
 def read(benchmark: str, path: Path = STORED) -> list[Item]:
-    """The items that have verdicts of that benchmark, in their order."""
-    items = (item_from_json(row) for _, row in read_jsonl(path))
-    return [item for item in items if benchmark in item.verdicts]
+    """The items with a stable verdict of that benchmark, in their order."""
+    items = []
+    for line, row in read_jsonl(path):
+        try:
+            items.append(item_from_json(row))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RTTError(f"{path}:{line}: no item ({type(error).__name__}: {error})") from error
+    return [item for item in items if item.decided(benchmark)]
 
 
 def of_models(path: Path) -> dict[str, list[Item]]:

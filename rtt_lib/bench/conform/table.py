@@ -104,7 +104,7 @@ def rows_of(package: str, nltk: str, by_benchmark: Mapping[str, Grader], models:
     for name, grader in by_benchmark.items():
         rows.append(Row(package, nltk, conform(name, read(name), grader)))
         for model, items in models.items():
-            if graded := [item for item in items if name in item.verdicts]:
+            if graded := [item for item in items if item.decided(name)]:
                 rows.append(Row(package, nltk, conform(name, graded, grader), model))
     return rows
 
