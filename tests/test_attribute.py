@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -125,8 +126,11 @@ def test_errors_are_plain(tmp_path, monkeypatch):
         attribute.main(["--criterion", "c", "--response", " "])
     with pytest.raises(RTTError, match="no such folder"):
         attribute.main(["--criterion", "c", "--response", "r", "--model", str(tmp_path / "none")])
-    with pytest.raises(RTTError, match="not valid UTF-8"):
-        attribute.main(["--criterion", "c", "--response", "\udcff"])
+    with pytest.raises(RTTError, match="--response is not valid UTF-8 after 3 bytes"):
+        attribute.main(["--criterion", "c", "--response", "\u00e9a\udcff"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xc3\xa9a\xff"), encoding="utf-8"))
+    with pytest.raises(RTTError, match="--response is not valid UTF-8 after 3 bytes"):
+        attribute.main(["--criterion", "c", "--response", "-"])
     monkeypatch.setattr("rtt_lib.relevance.shipped.SHIPPED", tmp_path / "none")
     with pytest.raises(RTTError, match="name one of your own with --model"):
         attribute.main(["--criterion", "c", "--response", "r"])

@@ -50,10 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser)
     options = parser.parse_args(arguments)
-    response = sys.stdin.read() if options.response == "-" else options.response
+    response = _from_standard_input() if options.response == "-" else options.response
     _check_texts(options.criteria, response)
     run(options.criteria, response, options.model, options.html, options.json)
     return 0
+
+
+def _from_standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise _not_utf8("--response", error.start) from error
+
+
+def _not_utf8(name: str, valid: int) -> RTTError:
+    return RTTError(f"{name} is not valid UTF-8 after {valid} bytes: convert it first, with iconv say")
 
 
 def _check_texts(criteria: Sequence[str], response: str) -> None:
@@ -63,7 +74,7 @@ def _check_texts(criteria: Sequence[str], response: str) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise RTTError(f"{name} is not valid UTF-8 (byte {error.start})") from error
+            raise _not_utf8(name, len(text[: error.start].encode("utf-8"))) from error
 
 
 def run(criteria: Sequence[str], response: str, model: Path | None, html: Path | None, as_json: bool) -> None:
