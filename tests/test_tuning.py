@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from dataclasses import asdict, replace
 from itertools import product
 
@@ -13,7 +15,6 @@ import yaml
 from rtt_lib.analysis import tuning as best
 from rtt_lib.analysis.judging import corrected
 from rtt_lib.analysis.primary import longer, primary
-from rtt_lib.errors import RTTError
 from rtt_lib.files import plain
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.profile import RESULTS
@@ -193,9 +194,12 @@ def test_the_experiments_are_lines_of_a_profile():
     assert all(find_arm(name) for name in read["best-L"]["arms"])
 
 
-def test_before_the_tuning_is_done_the_command_says_so(tmp_path, empty_store):
-    with pytest.raises(RTTError, match="0 of 324 runs of the tuning are there: rtt run tuning"):
-        best.main([str(tmp_path)])
+def test_before_the_tuning_is_done_the_command_says_so(tmp_path, empty_store, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tuning", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(best.__file__, run_name="__main__")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "rtt: 0 of 324 runs of the tuning are there: rtt run tuning\n"
 
 
 def test_a_smaller_budget_is_the_same_rule():

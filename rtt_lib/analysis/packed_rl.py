@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtt_lib.analysis.contrasts import Contrast, decide, results_table
+from rtt_lib.command import guarded
 from rtt_lib.profile import RESULTS
 from rtt_lib.studies.records import published_table
 from rtt_lib.tables import markdown_table, save_table
@@ -35,4 +36,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

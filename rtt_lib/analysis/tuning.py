@@ -17,6 +17,7 @@ from rtt_lib.analysis.comparison import NOT_RUN, SAME_REWARD, differences
 from rtt_lib.analysis.evidence import Comparison, comparison, in_figures
 from rtt_lib.analysis.judging import corrected
 from rtt_lib.analysis.primary import Tuning, longer, primary
+from rtt_lib.command import guarded
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import find_arm
 from rtt_lib.profile import RESULTS, RL
@@ -253,4 +254,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

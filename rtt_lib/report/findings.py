@@ -6,12 +6,14 @@ python -m rtt_lib.report.findings     writes the table into docs/english.md, bet
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from rtt_lib.analysis.findings import findings_table
+from rtt_lib.command import guarded
 from rtt_lib.files import write_text
 from rtt_lib.profile import REPOSITORY, RESULTS
 from rtt_lib.report.readme import between
@@ -48,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -5,11 +5,13 @@ python -m rtt_lib.report.readme     writes them between the two marks, which are
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from rtt_lib.command import guarded
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_text
 from rtt_lib.profile import REPOSITORY
@@ -73,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guarded(main))

@@ -19,6 +19,7 @@ from rtt_lib.bench.conform import ports
 from rtt_lib.bench.conform.graders import by_command
 from rtt_lib.bench.conform.items import BENCHMARKS, SOURCES, STORED, Item, make, write
 from rtt_lib.bench.conform.score import questions_of
+from rtt_lib.command import guarded
 from rtt_lib.files import read_json, write_json
 
 SEEDS = 8
@@ -64,4 +65,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

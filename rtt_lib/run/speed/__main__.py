@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 
+from rtt_lib.command import guarded
 from rtt_lib.models import load_causal_lm
 from rtt_lib.run.speed.credit import credit, memory
 from rtt_lib.run.speed.discriminators import relevance
@@ -54,4 +55,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(guarded(lambda: main(sys.argv[1:])))
