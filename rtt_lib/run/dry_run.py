@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rtt_lib import worlds
-from rtt_lib.methods.arms import find_arm
 from rtt_lib.profile import Profile
 from rtt_lib.run import doctor, memory
 from rtt_lib.run.pipeline import Step
@@ -107,14 +106,7 @@ def _data_line(profile: Profile) -> str:
 
 def trainings(profile: Profile) -> dict[int, int]:
     """How many runs of all experiments, each once, train for how many steps. The base policy is not trained."""
-    runs = {
-        (world, arm, seed)
-        for experiment in profile.experiments.values()
-        for world in experiment.worlds or ("",)
-        for arm in experiment.arms
-        for seed in experiment.seeds
-    }
-    return Counter(find_arm(arm).over(profile.rl).steps for _, arm, _ in runs if arm != "base")
+    return Counter(spec.profile.rl.steps for spec in plan(profile) if spec.trained)
 
 
 def disk_needed(profile: Profile) -> float:
