@@ -9,7 +9,9 @@ import pytest
 from test_pipeline import write_notebook
 
 from rtt_lib.errors import RTTError
-from rtt_lib.run.state import State, discover, snapshot
+from rtt_lib.files import write_text
+from rtt_lib.run.state import State, discover, profile_digest, snapshot
+from rtt_lib.studies.profiles import load_profile
 
 
 def test_what_a_killed_attempt_wrote_belongs_to_the_notebook(tmp_path):
@@ -66,6 +68,19 @@ def test_checkpoints_and_our_own_files_are_no_outputs(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert list(snapshot(tmp_path)) == ["runs/arm/log.csv"]
+
+
+def test_a_model_of_a_name_is_no_folder_of_that_name(write_profile, tmp_path, monkeypatch):
+    """In results/ there is a folder `micro`. The path of a folder that a profile names is absolute once it is read."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("micro", "mine"):
+        write_text(tmp_path / name / "weights", "before")
+    named = load_profile(write_profile())
+    mine = load_profile(write_profile(), {"data.source": "composed", "policy.model": "mine", "experiments": "{}"})
+    before = profile_digest(named), profile_digest(mine)
+    for name in ("micro", "mine"):
+        write_text(tmp_path / name / "weights", "after")
+    assert profile_digest(named) == before[0] and profile_digest(mine) != before[1]
 
 
 @pytest.mark.parametrize("record", ["{}", "[]", "{", '{"fingerprint": "abc", "outputs": [], "outcome": "x"}'])

@@ -101,7 +101,8 @@ def profile_digest(profile: Profile) -> str:
     """The resolved profile, and the content of the local files that it names."""
     checkpoint = profile.discriminator.checkpoint and REPOSITORY / profile.discriminator.checkpoint
     named = (profile.data.path, profile.data.responses, profile.policy.model, checkpoint)
-    files = [file for name in named if name and Path(name).exists() for file in files_below(Path(name))]
+    # A relative one is no path but a name, which may also be that of a folder here: `micro`, say.
+    files = [file for name in named if name and Path(name).is_absolute() for file in files_below(name)]
     return digest({"profile": asdict(profile), "files": {str(file): file_digest(file) for file in files}})
 
 
