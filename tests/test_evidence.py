@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from test_claims import CORE, SEEDS, evidence, scores
+from test_claims import CORE, SEEDS, scores
 
-from rtt_lib.analysis.evidence import Comparison, comparison, in_figures, of_set, pairs_of, planned_only
+from rtt_lib.analysis.evidence import SCORE, Comparison, comparison, in_figures, of_set, pairs_of, planned_only
+from rtt_lib.analysis.findings import compare
 from rtt_lib.analysis.primary import ClaimSet
 
 SET = ClaimSet(("all satisfied", "per constraint"), ("RTT-AON - RL-AON",), ("L", "M"), ("A0", "B1", "C2"))
@@ -51,12 +52,12 @@ def test_a_comparison_by_hand():
     assert comparison(runs, "a", "b", "another measure", "L", ()).values == {}
 
 
-def test_figures_are_said_with_what_is_missing(tmp_path):
+def test_figures_are_said_with_what_is_missing():
     one = Comparison("a", "b", "L", "final entropy", OWN, {"A0": 1.0, "B1": 1.0, "C2": 1.0})
     gone = Comparison("a", "b", "M", "final entropy", OWN, {})
     said = "L +1.00 [+1.00, +1.00], n = 3 of 4 | M not run"
     assert in_figures([one, gone]) == f"a - b, final entropy (nats per token): {said}"
     assert pairs_of([one, gone]) == "3 paired seeds: A0 B1 C2"
-    there = evidence(tmp_path, scores(**CORE)).compare("RTT-AON", "RL-AON")
+    there = compare(scores(**CORE), "RTT-AON", "RL-AON", SCORE)
     assert [tuple(one.values) for one in there] == [SEEDS] and there[0].complete
-    assert evidence(tmp_path, scores(**CORE)).compare("RTT-AON", "DPO") == []
+    assert compare(scores(**CORE), "RTT-AON", "DPO", SCORE) == []

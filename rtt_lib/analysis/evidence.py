@@ -94,13 +94,6 @@ class Evidence:
         path = self.tables / f"{name}.csv"
         return pd.read_csv(path) if path.exists() else None
 
-    def compare(self, arm: str, baseline: str, column: str = SCORE) -> list[Comparison]:
-        """One comparison for each world in which both arms were run."""
-        found = [
-            comparison(self.runs, arm, baseline, column, world, ()) for world in sorted(self.runs["world"].unique())
-        ]
-        return [one for one in found if one.values]
-
 
 def comparison(
     runs: pd.DataFrame, arm: str, baseline: str, column: str, world: str, planned: Collection[str]
