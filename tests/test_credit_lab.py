@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from browser import browser, load, said_in_frame
+from site_check import check_site
 from test_report_rtt_grpo import group_of
 
 from rtt_lib.credit import combine, response_advantage, token_advantage
 from rtt_lib.files import write_json
 from rtt_lib.relevance.sources import Oracle
 from rtt_lib.report import credit_lab
-from rtt_lib.report.site import build_site, check_site
+from rtt_lib.report.site import build_site
 from rtt_lib.verify.verdict import aon, csr
 
 SCHEMES = ("intra", "inter", "relative", "released")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from english_toy import SMALL
+from site_check import check_site
 
 from rtt_lib.profile import REPOSITORY
-from rtt_lib.report.site import check_site
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 NOTEBOOKS = "00,02,03,06,09"

@@ -14,8 +14,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from site_check import check_site
 
-from rtt_lib.report.site import check_site, notebook_page
+from rtt_lib.report.site import notebook_page
 from rtt_lib.run.pipeline import NOTEBOOKS, REPOSITORY
 from rtt_lib.run.state import discover
 from rtt_lib.store import STORE

@@ -16,11 +16,12 @@ import nbformat
 import pandas as pd
 import pytest
 from browser import browser, load, said_in_frame, with_script
+from site_check import check_site
 
 from rtt_lib.analysis.claims_page import COLUMNS, COMPARISON_COLUMNS
 from rtt_lib.analysis.tuning import NO_ADVICE
 from rtt_lib.files import write_json
-from rtt_lib.report.site import Table, build_site, check_site, count_verdicts, mathml, notebook_page, recommendation
+from rtt_lib.report.site import Table, build_site, count_verdicts, mathml, notebook_page, recommendation
 from rtt_lib.report.theme import apply_theme, arm_color, save_figure
 from rtt_lib.tables import save_table
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from site_check import check_site
 from text_toy import IFEVAL, SETTINGS, save_model
 from toys import byte_tokenizer, tiny
 
 from rtt_lib.files import write_json, write_jsonl
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.relevance.discriminator import DEFAULT_TEMPLATE, TEMPLATE_KEY, TRAINING_LOG, Discriminator
-from rtt_lib.report.site import check_site
 
 
 def save_discriminator(folder: Path) -> Path:

@@ -13,13 +13,14 @@ import nbformat
 import pytest
 from hypothesis import strategies as st
 from judge_server import Server, fails, says
+from site_check import check_site
 from sizes import fuzz
 from test_pipeline import House, write_notebook
 
 from rtt_lib.files import write_json, write_text
 from rtt_lib.relevance.discriminator import TokenRelevance
 from rtt_lib.report.shading import html_page, terminal_text
-from rtt_lib.report.site import build_site, check_site
+from rtt_lib.report.site import build_site
 from rtt_lib.run import cli
 from rtt_lib.run.pipeline import REPOSITORY
 
