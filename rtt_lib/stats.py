@@ -24,11 +24,10 @@ LEVEL = 0.95
 ENOUGH_RUNS = 3  # below, no interval is shown and nothing is claimed
 
 
-def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+def interquartile_mean(values: np.ndarray) -> float:
     """Mean of the middle half, a quarter of the values cut at each end (rounded down), as rliable does."""
-    ordered = np.sort(values, axis=axis)
-    n = ordered.shape[axis]
-    return np.take(ordered, range(n // 4, n - n // 4), axis=axis).mean(axis=axis)
+    n = len(values)
+    return float(np.sort(values)[n // 4 : n - n // 4].mean())
 
 
 @dataclass(frozen=True)
@@ -133,25 +132,25 @@ def _all_resamples(n: int) -> tuple[np.ndarray, np.ndarray]:
     return counts, factorial[n] / factorial[counts].prod(axis=1) / float(n) ** n
 
 
-def prediction_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
+def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
     """Where one fresh run of normal values should fall (Student); unknown below `ENOUGH_RUNS`."""
     n = len(values)
     if n < ENOUGH_RUNS:
         return math.nan, math.nan
-    reach = stdtrit(n - 1, (1 + level) / 2) * np.std(values, ddof=1) * math.sqrt(1 + 1 / n)
+    reach = stdtrit(n - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1) * math.sqrt(1 + 1 / n)
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
-def holm(p_values: Sequence[float], of: int, level: float = LEVEL) -> list[float]:
+def holm(p_values: Sequence[float], of: int) -> list[float]:
     """The level at which each comparison's interval has to leave out zero, so that all `of` of them together are wrong
     in one claim of twenty at most (Holm).
 
     The smallest p-value is held against alpha / of, the next against alpha / (of - 1), and so on until one fails;
     those after it are held against what that one failed against. Comparisons that were not made count in `of`.
     """
-    levels, failed, alpha = [0.0] * len(p_values), False, (1 - level) / of
+    levels, failed, alpha = [0.0] * len(p_values), False, (1 - LEVEL) / of
     for k, n in enumerate(np.argsort(p_values, kind="stable")):
-        alpha = alpha if failed else (1 - level) / (of - k)
+        alpha = alpha if failed else (1 - LEVEL) / (of - k)
         levels[n], failed = 1 - alpha, failed or p_values[n] > alpha
     return levels
 
@@ -179,7 +178,7 @@ def summary(runs: pd.DataFrame, column: str) -> pd.DataFrame:
                 "mean": values.mean(),
                 "low": low,
                 "high": high,
-                "iqm": float(interquartile_mean(values)),
+                "iqm": interquartile_mean(values),
             }
         )
     return pd.DataFrame(rows, columns=["world", "arm", "runs", "mean", "low", "high", "iqm"])

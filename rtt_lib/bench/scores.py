@@ -117,17 +117,17 @@ def _hits_and_cases(values: Values, level: str) -> tuple[float, float]:
 # --- intervals ---
 
 
-def interval(own: Scores, seed: int = 0) -> tuple[float, float]:
+def interval(own: Scores) -> tuple[float, float]:
     """95% bootstrap interval of the accuracy over prompts, each drawn with its completions as they are.
 
     The spread of the prompts' scores already holds the chance of their completions. To draw completions within a drawn
     prompt as well would count that chance twice.
     """
-    rng, sums = np.random.default_rng(seed), _sums(own)
+    rng, sums = np.random.default_rng(0), _sums(own)
     return percentile_interval([_ratio(sums[_draw_prompts(own, rng)]) for _ in range(RESAMPLES)])
 
 
-def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, float]:
+def difference(own: Scores, base: Scores) -> tuple[float, float, float]:
     """Accuracy minus the base's, with its interval: the same prompts are drawn for both."""
     if own.ids != base.ids:
         odd = sorted(set(own.ids) ^ set(base.ids))
@@ -135,7 +135,7 @@ def difference(own: Scores, base: Scores, seed: int = 0) -> tuple[float, float, 
             f"{len(own.ids)} prompts cannot be paired with the {len(base.ids)} of the base model: {odd[0]!r} is not "
             "among both; generate the responses of both anew"
         )
-    rng, sums, base_sums, draws = np.random.default_rng(seed), _sums(own), _sums(base), []
+    rng, sums, base_sums, draws = np.random.default_rng(0), _sums(own), _sums(base), []
     for _ in range(RESAMPLES):
         prompts = _draw_prompts(own, rng)
         draws.append(_ratio(sums[prompts]) - _ratio(base_sums[prompts]))

@@ -100,9 +100,9 @@ def output_to(log: Path) -> Iterator[None]:
             os.close(each)
 
 
-def tail(log: Path, characters: int = 2000) -> str:
-    """The end of what was printed."""
-    return log.read_text(encoding="utf-8", errors="replace")[-characters:] if log.is_file() else ""
+def tail(log: Path) -> str:
+    """The last 2000 characters of what was printed."""
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.is_file() else ""
 
 
 def failed(what: str, reason: str, log: Path) -> RTTError:
