@@ -20,6 +20,7 @@ from rtt_lib.stats import percentile_interval
 from rtt_lib.verify.registry import rule_of
 
 HALF = 0.5
+DRAWS = 1000  # of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,10 @@ def calibration_error(curve: Sequence[Bin]) -> float:
     return _ratio(sum(bin.tokens * abs(bin.mean_p - bin.share) for bin in curve), total)
 
 
-def f1_interval(
-    scored: Sequence[Scored], threshold: float = HALF, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+def f1_interval(scored: Sequence[Scored], threshold: float = HALF) -> tuple[float, float]:
     """Percentile bootstrap of F1 over examples."""
     each = np.stack([counts(one.p, one.y, threshold) for one in scored])
-    weights = np.random.default_rng(seed).multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)
+    weights = np.random.default_rng(0).multinomial(len(each), np.full(len(each), 1 / len(each)), size=DRAWS)
     tp, fp, fn, _ = (weights @ each).T
     with np.errstate(invalid="ignore"):
         values = 2 * tp / (2 * tp + fp + fn)
@@ -153,32 +152,30 @@ def case(scored: Scored) -> str:
     return f"{where}, {verdict}"
 
 
-def table(scored: Sequence[Scored], key: Key, threshold: float = HALF, seed: int = 0) -> list[dict]:
+def table(scored: Sequence[Scored], key: Key, threshold: float = HALF) -> list[dict]:
     """One row a group, in alphabetical order: scores at the threshold with F1's interval, AUC, calibration error."""
-    return [_row(name, members, threshold, seed) for name, members in _groups(scored, key)]
+    return [_row(name, members, threshold) for name, members in _groups(scored, key)]
 
 
-def mean_f1(scored: Sequence[Scored], key: Key = family, threshold: float = HALF) -> float:
-    """F1 averaged over groups (families), undefined ones (nothing relevant, nothing marked) left out."""
-    groups = (
-        np.sum([counts(one.p, one.y, threshold) for one in members], axis=0) for _, members in _groups(scored, key)
+def mean_f1(scored: Sequence[Scored], threshold: float = HALF) -> float:
+    """F1 averaged over families, undefined ones (nothing relevant, nothing marked) left out."""
+    families = (
+        np.sum([counts(one.p, one.y, threshold) for one in members], axis=0) for _, members in _groups(scored, family)
     )
-    values = [scores_of(found).f1 for found in groups]
+    values = [scores_of(found).f1 for found in families]
     known = [value for value in values if not np.isnan(value)]
     return _ratio(sum(known), len(known))
 
 
-def mean_f1_draws(
-    scored: Sequence[Scored], key: Key = family, threshold: float = HALF, draws: int = 1000, seed: int = 0
-) -> np.ndarray:
-    """[draws] bootstrap values of `mean_f1`: examples are resampled within each group.
+def mean_f1_draws(scored: Sequence[Scored]) -> np.ndarray:
+    """[DRAWS] bootstrap values of `mean_f1`: examples are resampled within each family.
 
     Predictions of the same examples are resampled alike, so that the draws of two discriminators can be paired.
     """
-    rng, values = np.random.default_rng(seed), []
-    for _, members in _groups(scored, key):
-        each = np.stack([counts(one.p, one.y, threshold) for one in members])
-        weights = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=draws)
+    rng, values = np.random.default_rng(0), []
+    for _, members in _groups(scored, family):
+        each = np.stack([counts(one.p, one.y) for one in members])
+        weights = rng.multinomial(len(each), np.full(len(each), 1 / len(each)), size=DRAWS)
         tp, fp, fn, _ = (weights @ each).T
         with np.errstate(invalid="ignore"):
             values.append(2 * tp / (2 * tp + fp + fn))
@@ -186,11 +183,9 @@ def mean_f1_draws(
     return known.mean(axis=0).filled(np.nan)
 
 
-def threshold_effect(
-    scored: Sequence[Scored], key: Key = scope, thresholds: Sequence[float] = (HALF, RELEASED_THRESHOLD)
-) -> list[dict]:
-    """The same predictions cut at different thresholds: how much the released cast leaves."""
-    return [row | {"threshold": cut} for cut in thresholds for row in table(scored, key, cut)]
+def threshold_effect(scored: Sequence[Scored], key: Key) -> list[dict]:
+    """The same predictions cut at one half and at the released threshold: how much the released cast leaves."""
+    return [row | {"threshold": cut} for cut in (HALF, RELEASED_THRESHOLD) for row in table(scored, key, cut)]
 
 
 def _groups(scored: Sequence[Scored], key: Key) -> Iterator[tuple[str, list[Scored]]]:
@@ -200,9 +195,9 @@ def _groups(scored: Sequence[Scored], key: Key) -> Iterator[tuple[str, list[Scor
     yield from sorted(groups.items())
 
 
-def _row(name: str, members: Sequence[Scored], threshold: float, seed: int) -> dict:
+def _row(name: str, members: Sequence[Scored], threshold: float) -> dict:
     p, y = np.concatenate([one.p for one in members]), np.concatenate([one.y for one in members])
-    low, high = f1_interval(members, threshold, seed=seed)
+    low, high = f1_interval(members, threshold)
     return {
         "group": name,
         "examples": len(members),
