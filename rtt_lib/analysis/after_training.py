@@ -57,9 +57,9 @@ def _rows(spec: RunSpec) -> list[dict]:
     return by_family(examples, tokens, load_discriminator(spec.home.discriminator(KIND, spec.seed)))
 
 
-def _written_now(spec: RunSpec, prompts: int = 64) -> tuple[list[LabelledExample], float]:
-    """One response to each of some prompts of a micro world, labelled; and the tokens of a response."""
-    questions = sample_prompts(find_world(spec.world), prompts, "after training")
+def _written_now(spec: RunSpec) -> tuple[list[LabelledExample], float]:
+    """One response to each of 64 prompts of a micro world, labelled; and the tokens of a response."""
+    questions = sample_prompts(find_world(spec.world), 64, "after training")
     longest = spec.profile.rl.max_response_tokens
     graded = sample(load_causal_lm(spec.policy), load_tokenizer(spec.policy), questions, 1, longest)
     return rollout_examples(graded), graded.mask.sum(1).double().mean().item()

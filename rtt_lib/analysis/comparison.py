@@ -216,9 +216,9 @@ def taxonomy_of(family: str, world: str) -> str:
     return "global" if rule.scope == "global" else f"{rule.scope}, {rule.polarity}"
 
 
-def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-AON") -> pd.DataFrame:
-    """How fast each arm learns: when its all-or-nothing rate in training reaches the level at which `baseline` ends,
-    when it has half of RL-CSR's gain, its peak and its end.
+def speed_table(curves: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """How fast each arm learns: when its all-or-nothing rate in training reaches the level at which RL-AON ends, when
+    it has half of RL-CSR's gain, its peak and its end.
 
     Trailing means over `WINDOW` rollout steps, or over the whole run where it is shorter.
     """
@@ -228,7 +228,7 @@ def speed_table(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-A
     chosen = ordered(curves, arms) if "verdict/aon" in curves else curves.iloc[:0]
     halves = score_table(half_way(curves, arms), arms, [HALF_WAY]).set_index(["world", "arm"])[HALF_WAY]
     for (world, arm), group in chosen.groupby(["world", "arm"], sort=False):
-        threshold = _end(curves[(curves["world"] == world) & (curves["arm"] == baseline)], "verdict/aon")
+        threshold = _end(curves[(curves["world"] == world) & (curves["arm"] == "RL-AON")], "verdict/aon")
         lines = [line.sort_values("step")["verdict/aon"].to_numpy() for _, line in group.groupby("seed")]
         steps = [steps_to_threshold(line, threshold, min(WINDOW, len(line))) for line in lines]
         median = np.median(steps)
@@ -267,21 +267,20 @@ def half_way(curves: pd.DataFrame, arms: Sequence[str], baseline: str = "RL-CSR"
     return pd.DataFrame(rows, columns=["world", "arm", "seed", HALF_WAY])
 
 
-def quarters(curves: pd.DataFrame, column: str = "verdict/aon") -> pd.DataFrame:
-    """One row per run: the mean of a training curve over each quarter of its steps, for `differences`."""
-    if column not in curves:
+def quarters(curves: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: the mean all-or-nothing rate over each quarter of its training, for `differences`."""
+    if "verdict/aon" not in curves:
         return pd.DataFrame(columns=["world", "arm", "seed", *QUARTERS])
     steps = curves.groupby(["world", "arm", "seed"])["step"].transform("max")
     quarter = ((4 * curves["step"] - 1) // steps).clip(0, 3).map(dict(enumerate(QUARTERS)))
-    means = curves.assign(quarter=quarter).groupby(["world", "arm", "seed", "quarter"], sort=False)[column].mean()
+    groups = curves.assign(quarter=quarter).groupby(["world", "arm", "seed", "quarter"], sort=False)
+    means = groups["verdict/aon"].mean()
     return means.unstack().reindex(columns=list(QUARTERS)).reset_index()
 
 
-def paired_curves(
-    curves: pd.DataFrame, pairs: Iterable[tuple[str, str]], measures: Sequence[str] = ("verdict/aon", "verdict/csr")
-) -> pd.DataFrame:
+def paired_curves(curves: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """Training curves of arm - baseline, step by step within a seed: what both owe to their base policy drops out."""
-    known = [measure for measure in measures if measure in curves]
+    known = [measure for measure in ("verdict/aon", "verdict/csr") if measure in curves]
     by_arm = {arm: lines.set_index(["world", "seed", "step"])[known] for arm, lines in curves.groupby("arm")}
     found = [
         (by_arm[arm] - by_arm[baseline]).dropna(how="all").reset_index().assign(arm=f"{arm} - {baseline}")

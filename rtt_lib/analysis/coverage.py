@@ -65,11 +65,11 @@ def bases(runs: int) -> tuple[str, ...]:
     return tuple("ABCDEFGHIJ"[:runs])
 
 
-def coverage_table(sizes: Sequence[int] = (5, 8), comparisons: int = 8) -> pd.DataFrame:
-    """One row per shape; a column for each number of base policies, at 95% and at the level that the first of so many
+def coverage_table() -> pd.DataFrame:
+    """One row per shape; a column for five and for eight base policies, at 95% and at the level that the first of eight
     comparisons has to reach."""
-    first = 1 - (1 - LEVEL) / comparisons
-    columns = {f"n = {n}, {level:.{digits}%}": (n, level) for level, digits in ((LEVEL, 0), (first, 1)) for n in sizes}
+    first = 1 - (1 - LEVEL) / 8
+    columns = {f"n = {n}, {level:.{digits}%}": (n, level) for level, digits in ((LEVEL, 0), (first, 1)) for n in (5, 8)}
     held = {
         name: [f"{coverage(bases(n), shape, level):.1%}" for shape in SHAPES] for name, (n, level) in columns.items()
     }

@@ -87,13 +87,12 @@ def sample(
     prompts: Sequence[RubricPrompt],
     group_size: int,
     max_tokens: int,
-    seed: int = 0,
 ) -> Graded:
     """`group_size` responses to each prompt at temperature 1, graded."""
     repeated = [prompt for prompt in prompts for _ in range(group_size)]
     batch = tokenizer([prompt.prompt for prompt in repeated], return_tensors="pt", padding=True)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         generated = model.eval().generate(**batch, max_new_tokens=max_tokens, do_sample=True, top_k=0)
     rows = generated[:, batch["input_ids"].shape[1] :].tolist()
     return score(repeated, [_until(row, tokenizer.eos_token_id) for row in rows], tokenizer, group_size)

@@ -184,9 +184,10 @@ def paired(runs: pd.DataFrame, world: str, arm: str, baseline: str, column: str)
     return (table[arm] - table[baseline]).dropna()
 
 
-def what_parts_do(runs: pd.DataFrame, world: str = "J65", full: str = "SERL") -> pd.DataFrame:
-    """`full` minus every other arm, in what actor and judge are measured by. No claim was fixed about these pairs, and
-    their intervals are not corrected for their number."""
+def what_parts_do(runs: pd.DataFrame) -> pd.DataFrame:
+    """SERL minus every other arm in world J65, in what actor and judge are measured by. No claim was fixed about these
+    pairs, and their intervals are not corrected for their number."""
+    world, full = "J65", "SERL"
     arms = [arm for arm in dict.fromkeys(runs["arm"][runs["world"] == world]) if arm != full]
     rows = []
     for column in (SCORE, "judge accuracy", "judge firm accuracy", "mean words"):

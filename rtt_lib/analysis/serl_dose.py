@@ -78,12 +78,12 @@ def _with_interval(frame: pd.DataFrame, column: str, name: str) -> dict[str, flo
     return {name: frame[column].mean(), f"{name} low": low, f"{name} high": high}
 
 
-def gains(runs: pd.DataFrame, arm: str = "SERL") -> pd.DataFrame:
-    """One row per world and seed that has both `base` and `arm`: how the judge began, how it ended, what the actor
+def gains(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per world and seed that has both base and SERL: how the judge began, how it ended, what the actor
     gained."""
     keys = ["world", "seed"]
     runs = runs.reindex(columns=["arm", *keys, ACCURACY, FIRM, WORD, AGREEMENT, SCORE])  # without any run too
-    both = runs[runs["arm"] == "base"].merge(runs[runs["arm"] == arm], on=keys, suffixes=(" before", " after"))
+    both = runs[runs["arm"] == "base"].merge(runs[runs["arm"] == "SERL"], on=keys, suffixes=(" before", " after"))
     return pd.DataFrame(
         {
             **{key: both[key] for key in keys},
@@ -114,7 +114,7 @@ def by_world(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def turning_point(found: pd.DataFrame, seed: int = 0) -> dict[str, float | None]:
+def turning_point(found: pd.DataFrame) -> dict[str, float | None]:
     """The judge's accuracy at the start at which the actor's gain is zero, by a straight line through all runs.
 
     None where no accuracy that was measured, `least` to `most`, is that: a line says nothing beyond its points. The
@@ -125,7 +125,7 @@ def turning_point(found: pd.DataFrame, seed: int = 0) -> dict[str, float | None]
     result: dict[str, float | None] = dict.fromkeys(names) | {"n": len(found)}
     if found["seed"].nunique() < ENOUGH_RUNS or found["world"].nunique() < 2:
         return result
-    lines = [_line(part) for part in _resampled(found, seed)]
+    lines = [_line(part) for part in _resampled(found)]
     accuracy, before = _zero(_line(found)), found["accuracy before"]
     result |= {"least": before.min(), "most": before.max(), "gain": found["actor's gain"].mean()}
     result["rises"] = float(np.mean([slope > 0 for slope, _ in lines]))
@@ -145,13 +145,13 @@ def _zero(line: tuple[float, float]) -> float:
     return -line[1] / line[0]
 
 
-def _resampled(found: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
+def _resampled(found: pd.DataFrame) -> list[pd.DataFrame]:
     """All runs of base policies that are drawn with replacement."""
-    parts, rng = [part for _, part in found.groupby("seed")], np.random.default_rng(seed)
+    parts, rng = [part for _, part in found.groupby("seed")], np.random.default_rng(0)
     return [pd.concat([parts[i] for i in rng.integers(0, len(parts), len(parts))]) for _ in range(RESAMPLES)]
 
 
-def what_consistency_tells(found: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def what_consistency_tells(found: pd.DataFrame) -> pd.DataFrame:
     """Rank correlations over all runs of order agreement with accuracy, before and after training, and of the
     agreement before with the actor's gain; intervals from resampled base policies."""
     asked = (
@@ -162,7 +162,7 @@ def what_consistency_tells(found: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         ("accuracy before", "actor's gain"),
     )
     enough = found["seed"].nunique() >= ENOUGH_RUNS
-    samples = _resampled(found, seed) if enough else []
+    samples = _resampled(found) if enough else []
     rows = []
     for one, other in asked:
         low, high = percentile_interval([_rank(part, one, other) for part in samples] or [np.nan])

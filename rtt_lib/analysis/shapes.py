@@ -79,9 +79,9 @@ def _shape(curve: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def shape_table(shapes: pd.DataFrame, arms: Sequence[str], columns: Sequence[str] = SHAPES) -> pd.DataFrame:
+def shape_table(shapes: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     """One row per world and arm, means with intervals; a dash where an arm has no such thing (EOS credit of RL)."""
-    return score_table(shapes, arms, columns)
+    return score_table(shapes, arms, SHAPES)
 
 
 def shape_differences(

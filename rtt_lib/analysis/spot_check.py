@@ -10,7 +10,7 @@ from rtt_lib.stats import prediction_interval
 COLUMN = "all satisfied"
 
 
-def compare(published: pd.DataFrame, fresh: pd.DataFrame, column: str = COLUMN) -> pd.DataFrame:
+def compare(published: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """One row per fresh run, beside the published runs of the same arm in the same world.
 
     Both are tables as `rtt_lib.studies.records` makes them: one row per run with world, arm, seed and scores.
@@ -18,10 +18,10 @@ def compare(published: pd.DataFrame, fresh: pd.DataFrame, column: str = COLUMN) 
     rows = []
     for run in fresh.to_dict("records"):
         same = published[(published["world"] == run["world"]) & (published["arm"] == run["arm"])]
-        low, high = np.clip(prediction_interval(same[column]), 0, 1)  # it is a share
+        low, high = np.clip(prediction_interval(same[COLUMN]), 0, 1)  # it is a share
         row = {name: run[name] for name in ("world", "arm", "seed")}
         rows.append(
-            row | {"fresh": run[column], "published": same[column].mean(), "runs": len(same), "low": low, "high": high}
+            row | {"fresh": run[COLUMN], "published": same[COLUMN].mean(), "runs": len(same), "low": low, "high": high}
         )
     table = pd.DataFrame(rows, columns=["world", "arm", "seed", "fresh", "published", "runs", "low", "high"])
     return table.assign(inside=(table["low"] <= table["fresh"]) & (table["fresh"] <= table["high"]))

@@ -13,10 +13,10 @@ RIVALS = {"RL": ("RL-AON", "RL-CSR"), "RTT": ("RTT-AON", "RTT-CSR")}
 STRONGEST = "the best of RL and RTT"
 
 
-def strongest_rivals(runs: pd.DataFrame, column: str = SCORE, least: int = ENOUGH_RUNS) -> dict[str, str]:
+def strongest_rivals(runs: pd.DataFrame, least: int = ENOUGH_RUNS) -> dict[str, str]:
     """For each world the RL or RTT arm with the highest mean, if both kinds have at least `least` runs there."""
     found = {}
-    table = summary(runs, column) if len(runs) else pd.DataFrame(columns=["world", "arm", "runs", "mean"])
+    table = summary(runs, SCORE) if len(runs) else pd.DataFrame(columns=["world", "arm", "runs", "mean"])
     for world, rows in table[table["runs"] >= least].groupby("world"):
         if all(rows["arm"].isin(arms).any() for arms in RIVALS.values()):
             rivals = rows[rows["arm"].isin(sum(RIVALS.values(), ()))]

@@ -332,10 +332,10 @@ def _in_a_child(mutant: Mutant, asked: Sequence[Question]) -> Mutant:
     return replace(mutant, outcome=said or "noticed")
 
 
-def try_out(pattern: str, share: float = 1.0, seed: int = 0) -> list[Mutant]:
+def try_out(pattern: str, share: float = 1.0) -> list[Mutant]:
     """The outcome of a random share of a family's mutants."""
     found = mutants(pattern)
-    chosen = random.Random(seed).sample(found, max(1, round(share * len(found))))
+    chosen = random.Random(0).sample(found, max(1, round(share * len(found))))
     asked, used = questions(FAMILIES[pattern])
     tried = []
     for mutant in sorted(chosen, key=lambda m: (m.file, m.number)):
