@@ -304,7 +304,7 @@ def _end(curves: pd.DataFrame, column: str) -> float:
     return float(tails.mean())
 
 
-def beta_table(runs: pd.DataFrame, column: str = "all satisfied", profile_beta: float = 0.5) -> pd.DataFrame:
+def beta_table(runs: pd.DataFrame, profile_beta: float = 0.5) -> pd.DataFrame:
     """The sweep of Figure 3: beta 0 is RL-AON, the profile's own beta is RTT-AON."""
     names = {0.0: "RL-AON", profile_beta: "RTT-AON"}
     sweep = {beta: names.get(beta, f"RTT-AON beta {beta:g}") for beta in paper.figure3()["beta"]}
@@ -314,7 +314,7 @@ def beta_table(runs: pd.DataFrame, column: str = "all satisfied", profile_beta: 
         return pd.DataFrame(columns=["world", "beta", "arm", "runs", "mean", "low", "high", "paper (read off)"])
     swept = swept[swept["world"].isin(swept.loc[swept["arm"].str.contains("beta"), "world"])]
     beta_of = {arm: beta for beta, arm in sweep.items()}
-    table = summary(swept, column).drop(columns="iqm")
+    table = summary(swept, "all satisfied").drop(columns="iqm")
     table.insert(1, "beta", table["arm"].map(beta_of))
     table.loc[table["runs"] < ENOUGH_RUNS, ["low", "high"]] = np.nan
     return table.assign(**{"paper (read off)": table["beta"].map(paper.figure3().set_index("beta")["score"])})

@@ -24,13 +24,13 @@ def eos_credit(tokens: int, relevant: int) -> float:
     return -float(np.sqrt(relevant / (tokens - relevant)))
 
 
-def worked_example(word: str = "miru") -> pd.DataFrame:
+def worked_example() -> pd.DataFrame:
     """The credit of every token of one response that satisfies `include miru`, beside one that violates it.
 
     The last column: both responses satisfy it, so there is nothing left to learn.
     """
     relevance = torch.zeros(2, 1, len(WORDS), dtype=torch.float64)
-    relevance[0, 0] = torch.tensor([w == word for w in WORDS])
+    relevance[0, 0] = torch.tensor([word == "miru" for word in WORDS])
     mask = torch.ones(2, len(WORDS))
     no_eos = mask.clone()
     no_eos[:, -1] = 0
@@ -50,13 +50,13 @@ def worked_example(word: str = "miru") -> pd.DataFrame:
     return table.set_index("token").add(0.0).reset_index()  # no minus before a zero
 
 
-def noise_example(level: float = 0.003, spread: float = 1e-4) -> pd.DataFrame:
+def noise_example() -> pd.DataFrame:
     """A satisfied `exclude miru` in a response without it: nothing is relevant, and a discriminator says so, nearly.
 
-    Its p is `level` everywhere, give or take `spread`; intra standardises what is left to unit variance.
+    Its p is 0.003 everywhere, give or take 0.0001; intra standardises what is left to unit variance.
     """
     words = tuple(word if word != "miru" else "kolu" for word in WORDS)
-    p = level + spread * torch.randn(1, 1, len(words), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    p = 0.003 + 1e-4 * torch.randn(1, 1, len(words), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     satisfied, mask = torch.ones(1, 1), torch.ones(1, len(words))
     return pd.DataFrame(
         {
@@ -68,11 +68,11 @@ def noise_example(level: float = 0.003, spread: float = 1e-4) -> pd.DataFrame:
     )
 
 
-def eos_table(tokens: Sequence[int] = (4, 8, 16, 64, 256), relevant: Sequence[int] = (1, 2)) -> pd.DataFrame:
+def eos_table() -> pd.DataFrame:
     """The formula of `eos_credit` against what `rtt_lib.credit` gives the last token."""
     rows = []
-    for m in relevant:
-        for n in tokens:
+    for m in (1, 2):
+        for n in (4, 8, 16, 64, 256):
             relevance = torch.zeros(1, 1, n, dtype=torch.float64)
             relevance[..., :m] = 1
             a_tok = token_advantage(torch.ones(1, 1), relevance, torch.ones(1, n), 1)[0]

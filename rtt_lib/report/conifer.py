@@ -99,17 +99,18 @@ def hsr_table(scores: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     return means.reset_index().sort_values(["world", "arm"], key=lambda c: c.map(place) if c.name == "arm" else c)
 
 
-def hsr_figure(scores: pd.DataFrame, arms: Sequence[str], world: str = "nested", title: str = "") -> Figure:
-    """A line an arm over the levels, with bootstrap intervals over its n base policies; at most four arms a panel."""
+def hsr_figure(scores: pd.DataFrame, arms: Sequence[str], title: str = "") -> Figure:
+    """A line an arm over the levels of world `nested`, with bootstrap intervals over its n base policies; at most four
+    arms a panel."""
     measured = not scores.empty and {f"level {level}" for level in LEVELS} <= set(scores.columns)
-    present = set(scores.loc[scores["world"] == world, "arm"]).intersection(arms) if measured else set()
+    present = set(scores.loc[scores["world"] == "nested", "arm"]).intersection(arms) if measured else set()
     if not present:
         return empty_figure(title)
     parts = few_at_a_time([arm for arm in arms if arm in present])
     fig, axes = plt.subplots(1, len(parts), figsize=(5.2 * len(parts), 4.2), sharey=True, squeeze=False)
     for ax, part in zip(axes[0], parts, strict=True):
         for arm in part:
-            _hsr_line(ax, scores[(scores["world"] == world) & (scores["arm"] == arm)], arm)
+            _hsr_line(ax, scores[(scores["world"] == "nested") & (scores["arm"] == arm)], arm)
         ax.set_xticks(LEVELS, [f"{level}" for level in LEVELS])
         ax.set_xlabel("level: number of criteria")
         ax.legend(loc="upper right", fontsize=8)

@@ -99,12 +99,12 @@ def draw_training(study: Study) -> Figure:
     return fig
 
 
-def _label_ends(axis, ends: list[tuple[float, str, int]], gap: float = 0.06) -> None:
+def _label_ends(axis, ends: list[tuple[float, str, int]]) -> None:
     """Names at the right ends of the lines, moved apart where they would overlap (in axis units, log scale)."""
     low, high = np.log(axis.get_ylim())
     place = -1.0
     for value, name, step in sorted(ends):
-        place = max((np.log(value) - low) / (high - low), place + gap)
+        place = max((np.log(value) - low) / (high - low), place + 0.06)
         x, y = axis.transAxes.inverted().transform(axis.transData.transform((step, value)))
         color = readable(color_of(name))
         axis.annotate(name, (x, y), (1.03, place), xycoords="axes fraction", color=color, va="center",
@@ -114,9 +114,9 @@ def _label_ends(axis, ends: list[tuple[float, str, int]], gap: float = 0.06) -> 
 # --- tables ---
 
 
-def score_table(scored: Sequence[Scored], key: Key, name: str, threshold: float = HALF) -> pd.DataFrame:
+def score_table(scored: Sequence[Scored], key: Key, name: str) -> pd.DataFrame:
     """One row a group: precision, recall, F1 with its interval over examples, AUC, calibration error."""
-    table = pd.DataFrame(validate.table(scored, key, threshold))
+    table = pd.DataFrame(validate.table(scored, key))
     table["F1"] = [_interval(*row) for row in zip(table["f1"], table["f1_low"], table["f1_high"], strict=True)]
     table = table.rename(columns={"group": name, "auc": "AUC", "calibration_error": "calibration error"})
     columns = ["examples", "tokens", "relevant", "marked", "precision", "recall", "F1", "AUC", "calibration error"]

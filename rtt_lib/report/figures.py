@@ -268,10 +268,10 @@ def _name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
-def beta_figure(runs: pd.DataFrame, profile_beta: float, column: str = "all satisfied") -> Figure:
+def beta_figure(runs: pd.DataFrame, profile_beta: float) -> Figure:
     """Figure 3: ours by world on the left, the paper's read-off points on the right, each on its own scale."""
     title = "How much token-level credit? beta of Eq. 7"
-    table = beta_table(runs, column, profile_beta)
+    table = beta_table(runs, profile_beta)
     if table.empty:
         return empty_figure(title)
     worlds = table["world"].unique()
@@ -280,7 +280,7 @@ def beta_figure(runs: pd.DataFrame, profile_beta: float, column: str = "all sati
         here = table[table["world"] == world].sort_values("beta")
         ax.plot(here["beta"], here["mean"], color=arm_color("RTT-AON"), marker="o")
         ax.vlines(here["beta"], here["low"], here["high"], color=arm_color("RTT-AON"), linewidth=3, alpha=0.5)
-        ax.set_title(f"World {world}: {column}")
+        ax.set_title(f"World {world}: all satisfied")
     published = table[["beta", "paper (read off)"]].drop_duplicates().sort_values("beta")
     axes[0][-1].plot(*published.to_numpy().T, color="#444444", marker="s", linestyle="--")
     axes[0][-1].set_title("The paper, Qwen3-4B (%, another scale)")
@@ -291,8 +291,9 @@ def beta_figure(runs: pd.DataFrame, profile_beta: float, column: str = "all sati
     return fig
 
 
-def family_figure(table: pd.DataFrame, title: str = "Share satisfied by criterion family") -> Figure:
+def family_figure(table: pd.DataFrame) -> Figure:
     """`comparison.family_table` as a heat map a world: rows are families, local ones first, columns are arms."""
+    title = "Share satisfied by criterion family"
     if table.empty:
         return empty_figure(title)
     worlds, arms = table["world"].unique(), list(table.columns[3:])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -33,6 +31,14 @@ STANDARDISED = {
     "relative": "verdicts",
     "released": "token rewards",
 }
+DRAWN = (
+    "intra",
+    "inter",
+    "joint",
+    "position",
+    "mass",
+    "relative",
+)  # as cubes; decoupled looks like relative, released like intra
 
 
 def scheme_table() -> pd.DataFrame:
@@ -80,9 +86,9 @@ def draw_rewards(scored: Graded) -> Figure:
     return _heat_maps(scored, panels, columns=1)
 
 
-def draw_advantages(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> Figure:
+def draw_advantages(scored: Graded) -> Figure:
     """A_tok of every token, one panel per scheme, on one colour scale."""
-    return _heat_maps(scored, {scheme: scored.credit(scheme) for scheme in schemes}, columns=2)
+    return _heat_maps(scored, {scheme: scored.credit(scheme) for scheme in SCHEMES}, columns=2)
 
 
 def _heat_maps(scored: Graded, panels: dict[str, Tensor], columns: int) -> Figure:
@@ -138,15 +144,12 @@ def partition(scheme: str, samples: int, tokens: int, criteria: int) -> np.ndarr
     return groups[scheme]
 
 
-def draw_partition_space(
-    schemes: Sequence[str] = ("intra", "inter", "joint", "position", "mass", "relative"),
-) -> Figure:
+def draw_partition_space() -> Figure:
     """The cube of G = 3 responses, T = 8 tokens and K = 2 criteria; one colour, one group."""
     samples, tokens, criteria = 3, 8, 2
-    rows = -(-len(schemes) // 3)
-    fig = plt.figure(figsize=(10.5, 2.7 * rows))
-    for n, scheme in enumerate(schemes):
-        axis = fig.add_subplot(rows, 3, n + 1, projection="3d")
+    fig = plt.figure(figsize=(10.5, 5.4))
+    for n, scheme in enumerate(DRAWN):
+        axis = fig.add_subplot(2, 3, n + 1, projection="3d")
         groups = partition(scheme, samples, tokens, criteria)
         merged = STANDARDISED[scheme] != "token rewards"
         _draw_cube(axis, groups[:, :1] if merged else groups, tokens if merged else 1)
@@ -184,7 +187,7 @@ def _draw_cube(axis: Axes, groups: np.ndarray, width: int) -> None:
 # --- real rollouts ---
 
 
-def token_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def token_table(scored: Graded) -> pd.DataFrame:
     """One row per token: group, response, position, word and A_tok under each scheme."""
     response, position = scored.mask.nonzero(as_tuple=True)
     columns = {
@@ -193,14 +196,14 @@ def token_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.D
         "position": position.tolist(),
         "word": [scored.words[i][t] for i, t in zip(response.tolist(), position.tolist(), strict=True)],
     }
-    credit = {scheme: scored.credit(scheme)[scored.mask].numpy() for scheme in schemes}
+    credit = {scheme: scored.credit(scheme)[scored.mask].numpy() for scheme in SCHEMES}
     return pd.DataFrame(columns | credit)
 
 
-def describe_schemes(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def describe_schemes(tokens: pd.DataFrame) -> pd.DataFrame:
     """Per scheme: spread of A_tok, tokens without credit, the largest mean over a response, and EOS' credit."""
     rows = []
-    for scheme in schemes:
+    for scheme in SCHEMES:
         values = tokens[scheme]
         rows.append(
             {
@@ -215,7 +218,7 @@ def describe_schemes(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHEME
     return pd.DataFrame(rows)
 
 
-def silence_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def silence_table(scored: Graded) -> pd.DataFrame:
     """Groups that the response-level reward leaves without any signal, and what each scheme still gives them.
 
     A group is silent under AON or CSR if its A_res is zero throughout.
@@ -226,7 +229,7 @@ def silence_table(scored: Graded, schemes: Sequence[str] = tuple(SCHEMES)) -> pd
         a_res = response_advantage(reward, scored.group_size).view(-1, scored.group_size)
         silent = a_res.abs().amax(1) < SILENT
         row = {"reward": kind.upper(), "groups": len(silent), "silent under A_res": silent.float().mean().item()}
-        for scheme in schemes:
+        for scheme in SCHEMES:
             credit = scored.credit(scheme).abs().amax(1).view(-1, scored.group_size).amax(1)
             row[scheme] = (credit[silent] > SILENT).float().mean().item() if silent.any() else float("nan")
         rows.append(row)
@@ -253,23 +256,22 @@ def zero_variance_table(scored: Graded) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).groupby("family").mean().reset_index()
 
 
-def correlation_table(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHEMES)) -> pd.DataFrame:
+def correlation_table(tokens: pd.DataFrame) -> pd.DataFrame:
     """Pearson correlation of A_tok over tokens, scheme by scheme; a scheme without any credit has none."""
-    frame = tokens[list(schemes)].corr()
-    return frame.rename_axis("scheme")
+    return tokens[list(SCHEMES)].corr().rename_axis("scheme")
 
 
-def draw_distributions(tokens: pd.DataFrame, schemes: Sequence[str] = tuple(SCHEMES)) -> Figure:
+def draw_distributions(tokens: pd.DataFrame) -> Figure:
     """A_tok over all tokens (box: quartiles, whiskers: 5% to 95%), and EOS' own mean as a diamond."""
-    fig, axis = plt.subplots(figsize=(7.5, 0.42 * len(schemes) + 1.2))
-    values = [tokens[scheme].to_numpy() for scheme in schemes]
+    fig, axis = plt.subplots(figsize=(7.5, 0.42 * len(SCHEMES) + 1.2))
+    values = [tokens[scheme].to_numpy() for scheme in SCHEMES]
     axis.boxplot(values, whis=(5, 95), orientation="horizontal", showfliers=False, widths=0.55,
                  medianprops={"color": "#D55E00", "linewidth": 2})  # fmt: skip
     ends = tokens["word"] == EOS
-    means = [tokens.loc[ends, scheme].mean() for scheme in schemes]
-    axis.plot(means, range(1, len(schemes) + 1), "D", color="#0072B2", label="mean credit of EOS")
+    means = [tokens.loc[ends, scheme].mean() for scheme in SCHEMES]
+    axis.plot(means, range(1, len(SCHEMES) + 1), "D", color="#0072B2", label="mean credit of EOS")
     axis.axvline(0, color="#555555", linewidth=0.8)
-    axis.set(yticks=range(1, len(schemes) + 1), yticklabels=schemes, xlabel="token advantage A_tok")
+    axis.set(yticks=range(1, len(SCHEMES) + 1), yticklabels=list(SCHEMES), xlabel="token advantage A_tok")
     axis.invert_yaxis()
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
     return fig

@@ -127,9 +127,9 @@ def read_entry(path: Path) -> Entry:
     return entry
 
 
-def published(profile: str, results: Path = RESULTS) -> list[Entry]:
+def published(profile: str) -> list[Entry]:
     """The baselines among the published records of a profile, those with all their runs."""
-    folder = results / profile
+    folder = RESULTS / profile
     found, curves = records.recorded(folder), pd.read_csv(folder / records.CURVES)
     logs = {f"{w}/{arm}/{seed}": log for (w, arm, seed), log in curves.groupby(["world", "arm", "seed"], sort=False)}
     entries = []

@@ -39,11 +39,9 @@ def rows_received(responses: int, criteria: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mixing_correlations(
-    criteria: Sequence[int] = (1, 2, 3, 5, 8), responses: int = 8, tokens: int = 64, draws: int = 50, seed: int = 0
-) -> pd.DataFrame:
+def mixing_correlations(criteria: Sequence[int] = (1, 2, 3, 5, 8), tokens: int = 64, draws: int = 50) -> pd.DataFrame:
     """Correlation of the released token advantage with the paper's on random verdicts and relevance."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, responses = torch.Generator().manual_seed(0), 8
     rows = []
     for k in criteria:
         for _ in range(draws):
@@ -161,12 +159,11 @@ def token_weights(lengths: Sequence[int]) -> pd.DataFrame:
 # --- D4: CSR as a mean of +-1 ---
 
 
-def csr_difference(criteria: int = 5, group_size: int = 8, groups: int = 200, seed: int = 0) -> float:
-    """The largest difference between A_res of CSR and of the mean of +-1 scores (2 CSR - 1)."""
-    generator = torch.Generator().manual_seed(seed)
-    verdicts = (torch.rand(groups * group_size, criteria, generator=generator) < 0.5).double()
-    csr = verdicts.mean(1)
-    difference = response_advantage(csr, group_size) - response_advantage((2 * verdicts - 1).mean(1), group_size)
+def csr_difference() -> float:
+    """The largest difference between A_res of CSR and of the mean of +-1 scores (2 CSR - 1), in 200 groups of eight
+    with random verdicts on five criteria."""
+    verdicts = (torch.rand(200 * 8, 5, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    difference = response_advantage(verdicts.mean(1), 8) - response_advantage((2 * verdicts - 1).mean(1), 8)
     return difference.abs().max().item()
 
 

@@ -97,7 +97,7 @@ def annotator_grid(pairs: Iterable[tuple[Criterion, str]]) -> HTML:
 # --- spans to tokens ---
 
 
-def byte_level_tokenizer(texts: Sequence[str], size: int = 320) -> PreTrainedTokenizerFast:
+def byte_level_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A small byte-level BPE trained on the spot: it has never seen an emoji, so it spells it in bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -106,7 +106,7 @@ def byte_level_tokenizer(texts: Sequence[str], size: int = 320) -> PreTrainedTok
     backend.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet, show_progress=False
+        vocab_size=320, special_tokens=["<pad>", "<eos>"], initial_alphabet=alphabet, show_progress=False
     )
     backend.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", pad_token="<pad>")
@@ -161,13 +161,13 @@ def case_of(example: LabelledExample) -> str:
     return f"{where}, {'satisfied' if example.verdict else 'violated'}"
 
 
-def negatives_table(prompts: Sequence[RubricPrompt], seed: int = 0) -> pd.DataFrame:
+def negatives_table(prompts: Sequence[RubricPrompt]) -> pd.DataFrame:
     """Per constraint family: how often each strategy makes a negative, and how small the edits are."""
     rows = []
     for prompt in prompts:
-        positive = construct(prompt, seed)
+        positive = construct(prompt, 0)
         for k, criterion in enumerate(prompt.criteria):
-            edited, withheld = minimal(prompt, positive, k, seed), omission(prompt, k, seed)
+            edited, withheld = minimal(prompt, positive, k, 0), omission(prompt, k, 0)
             size = edit_size(positive, edited.response) if edited else np.nan
             rows.append((criterion.family, edited is not None, size, withheld is not None))
     names = ["family", "minimal modification found", "characters edited", "omission found"]

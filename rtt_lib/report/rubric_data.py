@@ -131,8 +131,8 @@ def _draw_spread(axis: Axes, place: int, values: Sequence[float]) -> None:
     axis.annotate(f"{median:.0f}", (median, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
 
 
-def families_figure(sources: Sources, top: int = 8) -> Figure:
-    """The most frequent families of every source."""
+def families_figure(sources: Sources) -> Figure:
+    """The eight most frequent families of every source."""
     import matplotlib.pyplot as plt
 
     table = families_table(sources)
@@ -141,7 +141,7 @@ def families_figure(sources: Sources, top: int = 8) -> Figure:
     figure, axes = plt.subplots(lines, columns, figsize=(12, 2.6 * lines), squeeze=False)
     for axis, name in zip(axes.flat, sources, strict=False):
         rows = table[table["source"] == name]
-        shown = rows.head(top)[::-1]
+        shown = rows.head(8)[::-1]
         axis.barh(range(len(shown)), 100 * shown["share"], color=BLUE)
         axis.set_yticks(range(len(shown)), [kind.split(":")[-1].strip() for kind in shown["family"]])
         axis.set(title=f"{name}: {len(rows)} families")
@@ -170,11 +170,11 @@ def read_responses(path: str | Path, prompts: Sequence[RubricPrompt]) -> list[tu
     return pairs
 
 
-def verdict_rates(pairs: Sequence[tuple[RubricPrompt, str]], verifier: Verifier | None = None) -> pd.DataFrame:
+def verdict_rates(pairs: Sequence[tuple[RubricPrompt, str]]) -> pd.DataFrame:
     """Per family: criteria, shares satisfied, violated and undecided; the least satisfied first."""
     prompts, responses = [prompt for prompt, _ in pairs], [response for _, response in pairs]
     rubrics = [prompt.criteria for prompt in prompts]
-    verdicts = (verifier or Verifier())([prompt.prompt for prompt in prompts], responses, rubrics)
+    verdicts = Verifier()([prompt.prompt for prompt in prompts], responses, rubrics)
     counts: dict[str, Counter] = {}
     for rubric, row in zip(rubrics, verdicts, strict=True):
         for criterion, verdict in zip(rubric, row, strict=True):
@@ -198,16 +198,16 @@ def stored_verdict_rates(results: Path, sources: Sources, runs: Collection[tuple
 # ------------------------------------------------------------------------------------------ sparsity and ambiguity
 
 
-def micro_verdicts(world: Dials, groups: int, group_size: int, seed: int = 0) -> np.ndarray:
+def micro_verdicts(world: Dials, groups: int, group_size: int) -> np.ndarray:
     """Verdicts [groups, G, K] on texts that honour each constraint with the world's probability: the base policy's."""
-    language, rng = Language(), random.Random(f"verdicts {world.name} {seed}")
+    language, rng = Language(), random.Random(f"verdicts {world.name} 0")
     return np.array(
         [
             [
                 [verify(criterion, prompt.prompt, response) for criterion in prompt.criteria]
                 for response in (partly_honoured(prompt, world, language, rng) for _ in range(group_size))
             ]
-            for prompt in sample_prompts(world, groups, f"verdicts {seed}")
+            for prompt in sample_prompts(world, groups, "verdicts 0")
         ]
     )
 

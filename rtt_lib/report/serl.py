@@ -71,13 +71,13 @@ def group_here(specs: Sequence[RunSpec]) -> JudgedGroup | None:
     return None if spec is None or only_records() else judged_group(spec)
 
 
-def judged_group(spec: RunSpec, tries: int = 6) -> JudgedGroup:
-    """Of some fresh prompts the one whose responses by the base policy differ most in criteria met, judged by it."""
+def judged_group(spec: RunSpec) -> JudgedGroup:
+    """Of six fresh prompts the one whose responses by the base policy differ most in criteria met, judged by it."""
     model, tokenizer = load_policy(spec.home.base(spec.seed))
     rl, verifier, judge = spec.profile.rl, spec.home.verifier(), spec.home.self_judge()
-    groups = [(question, roll_out(model, tokenizer, question, rl, verifier)) for question in spec.home.questions(tries)]
+    groups = [(question, roll_out(model, tokenizer, question, rl, verifier)) for question in spec.home.questions(6)]
     met = [torch.tensor([sum(v.value for v in row) for row in rollouts.verdicts]) for _, rollouts in groups]
-    best = max(range(tries), key=lambda i: met[i].float().std().item())
+    best = max(range(len(groups)), key=lambda i: met[i].float().std().item())
     question, rollouts = groups[best]
     lengths = torch.tensor([len(text.split()) for text in rollouts.responses])
     said = _judge(model, tokenizer, judge, question.prompt, rollouts.responses, rl)

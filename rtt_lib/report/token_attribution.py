@@ -113,16 +113,14 @@ def predictions(discriminator: Discriminator, examples: Sequence[LabelledExample
     return [discriminator.attribute(example.criterion.text, example.response) for example in examples]
 
 
-def case_grid(
-    examples: Sequence[LabelledExample], columns: dict[str, Sequence[Sequence[TokenRelevance]]], labels: str = "label"
-) -> HTML:
+def case_grid(examples: Sequence[LabelledExample], columns: dict[str, Sequence[Sequence[TokenRelevance]]]) -> HTML:
     """One row an example: its case, its criterion, its label and what each discriminator makes of it."""
     rows = []
     for n, example in enumerate(examples):
         known = of_label(example.label, example.response) if example.verdict is not None else None
         cells = [Shaded(example.response, found[n]) for found in columns.values()]
         rows.append([case_of(example), example.criterion.text, Shaded(example.response, known), *cells])
-    return grid(["case", "criterion", labels, *columns], rows)
+    return grid(["case", "criterion", "label", *columns], rows)
 
 
 def case_table(examples: Sequence[LabelledExample], found: Sequence[Sequence[TokenRelevance]]) -> pd.DataFrame:
