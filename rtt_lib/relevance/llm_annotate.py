@@ -23,11 +23,10 @@ QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"'
 class Annotation:
     """An LLM's label. `label` None: the answer could not be used, and `problem` says why.
 
-    repaired: segments found only after normalising white space and quotes; dropped: segments not found at all.
+    dropped: quoted segments that are not in the response
     """
 
     label: Label | None
-    repaired: int = 0
     dropped: int = 0
     problem: str = ""
 
@@ -59,16 +58,14 @@ def locate(kind: str, segments: Sequence[str], response: str) -> Annotation:
     if kind == "all irrelevant":
         return Annotation(Label())
     spans: set[Span] = set()
-    repaired = dropped = 0
+    dropped = 0
     for segment in segments:
-        found = occurrences(segment, response)
-        if not found:
-            found = occurrences_normalised(segment, response)
-            repaired, dropped = repaired + bool(found), dropped + (not found)
+        found = occurrences(segment, response) or occurrences_normalised(segment, response)
+        dropped += not found
         spans.update(found)
     if not spans:
-        return Annotation(None, repaired, dropped, "none of the quoted segments is in the response")
-    return Annotation(Label(tuple(sorted(spans))), repaired, dropped)
+        return Annotation(None, dropped, "none of the quoted segments is in the response")
+    return Annotation(Label(tuple(sorted(spans))), dropped)
 
 
 def parse_answer(answer: str) -> tuple[str, list[str]]:
