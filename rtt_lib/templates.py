@@ -1,4 +1,4 @@
-"""Questions to LLMs: text files with {fields} that a person may replace, and JSON out of an answer."""
+"""Questions to LLMs: text files with {fields} that a person may replace, JSON out of an answer, patience."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rtt_lib.errors import RTTError
+
+SECONDS, RETRIES = 300.0, 3  # for one question
+PART = 128  # questions between two looks at how many failed
+MOST_FAILURES, AT_LEAST = 0.5, 10  # the largest share of a step's questions that may fail, from AT_LEAST failures on
 
 
 def load_template(name: str | Path, fields: Sequence[str], folder: Path) -> str:

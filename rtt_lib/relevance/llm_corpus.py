@@ -30,6 +30,7 @@ from rtt_lib.relevance.llm_annotate import annotate_many
 from rtt_lib.relevance.responses import without
 from rtt_lib.rubrics.sources import Demonstration
 from rtt_lib.schema import JUDGE, RubricPrompt
+from rtt_lib.templates import AT_LEAST, MOST_FAILURES, PART
 from rtt_lib.verify import check
 from rtt_lib.verify.batch import CODE, Verifier
 
@@ -39,10 +40,6 @@ TULU_READ = 3  # rows drawn for each one needed, since some prompts require noth
 MOST_TOKENS = 4096
 WRITING = {"temperature": 0.7, "max_tokens": MOST_TOKENS}
 READING = {"temperature": 0.0, "max_tokens": MOST_TOKENS}
-SECONDS, RETRIES = 300.0, 3
-PART = 128  # questions between two looks at how many failed
-# the largest share of a step's questions that may fail; it counts from AT_LEAST failures on
-MOST_FAILURES, AT_LEAST = 0.5, 10
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 

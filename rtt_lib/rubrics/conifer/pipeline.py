@@ -22,13 +22,11 @@ from rtt_lib.errors import RTTError
 from rtt_lib.progress import progress
 from rtt_lib.rubrics.conifer import stages
 from rtt_lib.rubrics.conifer.conversations import EASY_TO_HARD, EXTERNAL, INTERNAL, Conversation, pairs
-from rtt_lib.rubrics.conifer.stages import Fields, Lost, Stage
-from rtt_lib.templates import fill, load_template
+from rtt_lib.rubrics.conifer.stages import Fields, Lost, Stage, encodable
+from rtt_lib.templates import AT_LEAST, MOST_FAILURES, PART, fill, load_template
 
 HERE = Path(__file__).parent
 SEEDS, REWRITTEN = 6000, 1000  # how many seeds are kept, and how many rewrites go to the format-and-number branch
-PART = 128  # questions between two looks at how many failed
-MOST_FAILURES, AT_LEAST = 0.5, 10  # the largest share of a stage's questions without an answer, from AT_LEAST on
 COLUMNS = ("asked", "failed", "refused", "unparsable", "filtered", "kept", "twice", "made")
 
 Item = TypeVar("Item")
@@ -127,15 +125,6 @@ class Run:
         self.counts[stage.name].update(twice=len(made) - len(found))
         self.counts[stage.name]["made"] = len(found)
         return list(found.values())
-
-
-def encodable(answer: str) -> bool:
-    """Half a surrogate pair could not be written to a file."""
-    try:
-        answer.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def read(stage: Stage, answer: str | EndpointError, fields: Fields) -> Any:

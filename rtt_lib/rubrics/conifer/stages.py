@@ -202,13 +202,13 @@ def _object(answer: str) -> dict[str, Any]:
         raise Lost("unparsable", f"not JSON alone: {answer[:80]!r}") from None
     if not isinstance(value, dict):
         raise Lost("unparsable", "JSON, but not an object")
-    if not _encodable(value):
+    if not encodable(value):
         raise Lost("unparsable", "half a surrogate pair")
     return value
 
 
-def _encodable(value: Any) -> bool:
-    """JSON can spell half a surrogate pair, which no file can hold."""
+def encodable(value: Any) -> bool:
+    """An answer, or what its JSON holds, may have half a surrogate pair, which no file can hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
