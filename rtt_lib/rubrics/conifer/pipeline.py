@@ -1,6 +1,6 @@
 """Conifer's stages in their order, from seeds to conversations: every answer is kept, every loss is counted.
 
-All answers stay in `Servers.cache`, also those that cannot be used, so a stopped run asks only what it has not asked
+All answers stay in `Run.cache`, also those that cannot be used, so a stopped run asks only what it has not asked
 and comes to the same file. What is random depends on the text it is about alone, not on which other answers were lost.
 Only a question that the server did not answer (or cut) is asked again by the same command.
 """
@@ -213,8 +213,8 @@ def recombined(questions: Sequence[Question], run: Run) -> list[Rewrite]:
 
 def with_form(rewrites: Sequence[Rewrite], n: int, seed: int, run: Run) -> list[Rewrite]:
     """`n` of the rewrites, each with constraints on form and number from a shortlist of its own."""
-    drawn = sorted(rewrites, key=lambda item: chance(item, seed, "order").random())[:n]
-    chosen = [item for item in rewrites if item in set(drawn)]  # in their order
+    drawn = set(sorted(rewrites, key=lambda item: chance(item, seed, "order").random())[:n])
+    chosen = [item for item in rewrites if item in drawn]  # in their order
 
     def fields(item: Rewrite) -> Fields:
         return {"question": item.text, "constraints": stages.listed(shortlist(item, seed))}
