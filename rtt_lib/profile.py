@@ -223,12 +223,18 @@ def _override(tree: dict, where: dict[Keys, str], dotted: str, text: str) -> Non
     put(tree, where, dotted, value, source)
 
 
+def require(holds: bool, dotted: str, message: str, where: Where) -> None:
+    """If it does not hold, an error that names the place of the dotted key."""
+    if not holds:
+        raise RTTError(f"{place(tuple(dotted.split('.')), where)}: {message}")
+
+
 @dataclass(frozen=True)
 class _Checks:
     """What types cannot express: ranges, and values that exclude one another."""
 
     profile: Profile
-    where: Mapping[Keys, str]
+    where: Where
 
     def run(self) -> None:
         self.ranges()
@@ -241,8 +247,7 @@ class _Checks:
             self.experiment(name, experiment)
 
     def require(self, holds: bool, dotted: str, message: str) -> None:
-        if not holds:
-            raise RTTError(f"{place(tuple(dotted.split('.')), self.where)}: {message}")
+        require(holds, dotted, message, self.where)
 
     def ranges(self) -> None:
         for names, holds, says in _RANGES:

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from rtt_lib import worlds
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import Arm, find_arm
-from rtt_lib.profile import Experiment, Profile, Where, read_profile
+from rtt_lib.profile import Experiment, Profile, Where, read_profile, require
 from rtt_lib.yaml_tree import place
 
 
 def load_profile(path_or_name: str | Path, overrides: Mapping[str, str] | None = None) -> Profile:
     """See `rtt_lib.profile.read_profile`; what cannot run is an error that names the place in the file."""
     profile, where = read_profile(path_or_name, overrides)
-
-    def require(holds: bool, dotted: str, message: str) -> None:
-        _require(holds, dotted, message, where)
-
-    worlds.check(profile, require)
+    worlds.check(profile, partial(require, where=where))
     for name, experiment in profile.experiments.items():
         _check_experiment(profile, name, experiment, where)
     return profile
-
-
-def _require(holds: bool, dotted: str, message: str, where: Where) -> None:
-    if not holds:
-        raise RTTError(f"{place(tuple(dotted.split('.')), where)}: {message}")
 
 
 def _arm(name: str, dotted: str, where: Where) -> Arm:
@@ -45,19 +37,19 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
         arm = _arm(named, dotted, where)
         rl = arm.over(profile.rl)
         responses = rl.prompts_per_step * rl.group_size
-        _require(
+        require(
             responses % rl.minibatches == 0,
             dotted,
             f"'{named}': {responses} responses do not divide into {rl.minibatches} minibatches",
             where,
         )
-        _require(
+        require(
             not given or arm.trainer in ("none", "sft"),
             dotted,
             f"'{named}' needs criteria, and {data.source} has none: base and SFT can learn from it",
             where,
         )
-        _require(
+        require(
             data.source not in worlds.BARE or arm.trainer in ("none", "serl"),
             dotted,
             f"'{named}' needs criteria or responses, and {data.source} has prompts alone: base and SERL can use them",
@@ -65,21 +57,21 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
         )
         if arm.supervised:
             by_rule = worlds.family(profile).CONSTRUCTED
-            _require(
+            require(
                 given or data.source in by_rule or data.responses is not None,
                 dotted,
                 f"'{named}' learns from responses: rules do not write them for {data.source}, so name a strong LLM's "
                 "as data.responses",
                 where,
             )
-            _require(
+            require(
                 data.responses is not None or rl.prompts_per_step % rl.minibatches == 0,
                 "rl.minibatches",
                 f"'{named}' learns from one response to each of rl.prompts_per_step = {rl.prompts_per_step} prompts, "
                 f"which do not divide into {rl.minibatches} minibatches",
                 where,
             )
-        _require(
+        require(
             arm.scheme != "released" or worlds.family(profile).EQUAL_RUBRICS,
             dotted,
             f"'{named}' mixes up rows as the released code does, which needs rubrics of one length; those of "
@@ -87,7 +79,7 @@ def _check_experiment(profile: Profile, name: str, experiment: Experiment, where
             where,
         )
     for seed in experiment.seeds:
-        _require(
+        require(
             re.fullmatch(r"[A-Z](0|[1-9][0-9]*)", seed) is not None,
             f"experiments.{name}.seeds",
             f"'{seed}' is not a seed: a capital letter for the base model and a number, as A0",
