@@ -12,7 +12,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from rtt_lib.relevance.annotate import Annotator, Label, greedy, taxonomy
+from rtt_lib.relevance.annotate import Annotator, Label, taxonomy
 from rtt_lib.relevance.encoding import LabelledExample
 from rtt_lib.relevance.negatives import minimal, omission
 from rtt_lib.relevance.responses import construct
@@ -22,6 +22,7 @@ from rtt_lib.schema import Criterion, RubricPrompt
 from rtt_lib.verify import check
 from rtt_lib.verify.registry import rule_of
 from rtt_lib.verify.verdict import Span
+from rtt_lib.worlds.text.discriminators import ANNOTATORS
 
 # One response for each row of the taxonomy, in the micro world's words.
 TAXONOMY_ROWS = (
@@ -32,7 +33,6 @@ TAXONOMY_ROWS = (
     (Criterion("no commas", "micro:no_commas"), "bako mera , desu , kuvo"),
     (Criterion("no commas", "micro:no_commas"), "bako mera desu"),
 )
-ANNOTATORS: dict[str, Annotator] = {"taxonomy": taxonomy, "greedy": greedy}
 
 
 def taxonomy_table(rows: Sequence[tuple[Criterion, str]] = TAXONOMY_ROWS) -> pd.DataFrame:
