@@ -25,11 +25,11 @@ from rtt_lib.command import guarded, parse_overrides
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_json, write_jsonl
+from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY, Profile
 from rtt_lib.relevance.corpus import write_labelled
 from rtt_lib.relevance.llm_corpus import READING, TULU_READ, WRITING, Servers, build, counts, shares
 from rtt_lib.rubrics import sources
-from rtt_lib.run.manifest import git_state
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.templates import RETRIES, SECONDS
 from rtt_lib.worlds.text.sources import SOFT

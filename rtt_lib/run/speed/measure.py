@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 
 from rtt_lib.machine import hardware
+from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY
-from rtt_lib.run.manifest import git_state
 
 GROUP = 8  # responses to a prompt
 Key = TypeVar("Key", bound=Hashable)
