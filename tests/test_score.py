@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from test_execute import PROFILE
 
+from rtt_lib import origin
 from rtt_lib.errors import RTTError
 from rtt_lib.methods.arms import Arm
 from rtt_lib.report import leaderboard
-from rtt_lib.run import cli, manifest, score
+from rtt_lib.run import cli, score
 from rtt_lib.studies import execute
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds.micro.shipped import models
@@ -118,7 +119,7 @@ def test_from_a_file_to_its_row(write, one_run, empty_store, tmp_path, capsys):
 def test_the_commit_is_that_of_the_start(write, one_run, monkeypatch, tmp_path):
     commits = iter("ab")
     monkeypatch.setattr(leaderboard, "WORLDS", ())
-    monkeypatch.setattr(manifest, "git_state", lambda _: {"commit": next(commits), "dirty": True})
+    monkeypatch.setattr(origin, "git_state", lambda _: {"commit": next(commits), "dirty": True})
 
     def then_commit(*_):
         next(commits)  # somebody commits while the runs train

@@ -23,9 +23,9 @@ from rtt_lib.command import guarded, parse_overrides
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_json, write_json
 from rtt_lib.models import precision
+from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY, RESULTS
 from rtt_lib.relevance.shipped import quiet
-from rtt_lib.run.manifest import git_state
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.tables import markdown_table, save_table
 from rtt_lib.worlds import family

@@ -25,12 +25,11 @@ from rtt_lib.command import guarded
 from rtt_lib.endpoint import Endpoint
 from rtt_lib.errors import RTTError
 from rtt_lib.files import read_jsonl, write_json, write_jsonl
+from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY
 from rtt_lib.rubrics.conifer import pipeline, stages
 from rtt_lib.rubrics.conifer.conversations import Conversation, write_conversations
-from rtt_lib.run.manifest import git_state
-
-SECONDS, RETRIES = 300.0, 3
+from rtt_lib.templates import RETRIES, SECONDS
 
 
 def run_of(options: argparse.Namespace) -> pipeline.Run:

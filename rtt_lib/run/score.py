@@ -102,8 +102,8 @@ def _tuples(value: Any) -> Any:
 
 def score(file: Path, arm: Arm, profile: Profile) -> str:
     """Train what is not done yet, leave the entry, and say how it stands."""
+    from rtt_lib.origin import git_state
     from rtt_lib.report import leaderboard
-    from rtt_lib.run.manifest import git_state
     from rtt_lib.studies.execute import run_all
     from rtt_lib.studies.spec import RunSpec
 

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from rtt_lib.command import count, guarded, parse_overrides
 from rtt_lib.errors import RTTError
+from rtt_lib.origin import git_state
 from rtt_lib.profile import REPOSITORY
-from rtt_lib.run.manifest import git_state
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.worlds import family
 from rtt_lib.worlds.text.checkpoints import beside, how_to_get_one, own_folder
