@@ -69,7 +69,7 @@ class Finding:
 
 FINDINGS = (
     Finding("early lead", "RTT leads RL with the same reward in the first quarter of training", early_lead),
-    Finding("length", "RTT makes responses longer than RL does, and credit of the end token is why", length_drift),
+    Finding("length", "RTT makes responses longer than RL, less so without credit of the end token", length_drift),
     Finding("global criteria", "RTT gains less than RL on criteria that all words decide", neglect_of_global_criteria),
     Finding("rounding", "RTT needs relevance that is rounded", rounding),
     Finding("relative", "`relative` beats RTT and RL with the same reward", relative),
