@@ -79,6 +79,24 @@ def model_server(tmp_path_factory) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
+def commit_during(monkeypatch) -> Callable[[object, object, str], None]:
+    """Somebody commits while a function is at work: the state of git is commit `a` before it, then `b`."""
+
+    def arrange(asks: object, owner: object, name: str) -> None:
+        commits, work = ["a"], getattr(owner, name)
+
+        def then_commit(*arguments):
+            found = work(*arguments)
+            commits.append("b")
+            return found
+
+        monkeypatch.setattr(owner, name, then_commit)
+        monkeypatch.setattr(asks, "git_state", lambda _: {"commit": commits[-1], "dirty": False})
+
+    return arrange
+
+
+@pytest.fixture
 def write_profile(tmp_path) -> Callable[..., Path]:
     def write(text: str = SMALL, name: str = "small.yaml") -> Path:
         path = tmp_path / name

@@ -96,8 +96,8 @@ def where_serl_turns() -> list[str]:
         f"Of all other judges this probability is {range_of(right['accuracy before'])}, and all 48 actors "
         f"gain: {100 * worlds.loc['J45', GAIN]:+.1f} points in the world `J45` on average and {means.min():+.1f} to "
         f"{means.max():+.1f} in the others (",
-        f"its more likely verdict is right in {range_of(right['firm accuracy before'])} of the pairs, and in "
-        f"{range_of(wrong['firm accuracy before'])} with the judges of `J25`.",
+        f"their more likely verdict is right in {range_of(right['firm accuracy before'])} of the pairs, that of the "
+        f"judges of `J25` in {range_of(wrong['firm accuracy before'])}.",
     ]
 
 

@@ -17,7 +17,7 @@ from rtt_lib.run.compare_discriminators import named_folders
 
 
 @pytest.mark.usefixtures("empty_store", "without_hub")
-def test_the_tables_before_and_after(text_folder, tmp_path, capsys, monkeypatch):
+def test_the_tables_before_and_after(text_folder, tmp_path, capsys, monkeypatch, commit_during):
     monkeypatch.setattr(discriminator_study, "ROLLOUT_PROMPTS", 3)
     monkeypatch.setattr(discriminator_study, "ROLLOUTS_EACH", 1)
     parts = tiny("llama", byte_tokenizer(), DEFAULT_TEMPLATE, window=2048)
@@ -29,15 +29,7 @@ def test_the_tables_before_and_after(text_folder, tmp_path, capsys, monkeypatch)
     settings = SETTINGS | {"policy": {"model": str(text_folder / "model")}, "discriminator": named}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(settings))
 
-    commits, predictions = iter("ab"), compare_discriminators.predictions
-    monkeypatch.setattr(compare_discriminators, "git_state", lambda _: {"commit": next(commits), "dirty": False})
-
-    def then_commit(*arguments):
-        found = predictions(*arguments)
-        next(commits)  # somebody commits while the discriminators read
-        return found
-
-    monkeypatch.setattr(compare_discriminators, "predictions", then_commit)
+    commit_during(compare_discriminators, compare_discriminators, "predictions")
     out = tmp_path / "out"
     words = [str(tmp_path / "toy.yaml"), f"own={tmp_path / 'own'}", "--fresh", "12", "--out", str(out)]
     assert compare_discriminators.main(words) == 0

@@ -121,16 +121,8 @@ def test_the_settings_are_those_of_the_released_code(made):
     }  # fmt: skip
 
 
-def test_the_commit_is_that_of_the_start(tmp_path, server, monkeypatch):
-    commits, build = iter("ab"), pipeline.build
-    monkeypatch.setattr(make_conifer, "git_state", lambda _: {"commit": next(commits), "dirty": False})
-
-    def then_commit(*arguments):
-        made = build(*arguments)
-        next(commits)  # somebody commits while the models answer
-        return made
-
-    monkeypatch.setattr(pipeline, "build", then_commit)
+def test_the_commit_is_that_of_the_start(tmp_path, server, commit_during):
+    commit_during(make_conifer, pipeline, "build")
     assert make(tmp_path, server) == 0
     assert read_json(tmp_path / "out.jsonl.about.json")["commit"] == "a"
 

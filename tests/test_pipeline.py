@@ -352,16 +352,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(tmp_path):
         assert f"{stem}: running" not in later, said
 
 
-def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, monkeypatch):
-    it, commits = house("01_first"), iter("abc")
-    monkeypatch.setattr(manifest, "git_state", lambda repository: {"commit": next(commits), "dirty": False})
-    execute = pipeline.execute
-
-    def then_commit(*arguments):
-        execute(*arguments)
-        next(commits)  # somebody commits while the notebook runs
-
-    monkeypatch.setattr(pipeline, "execute", then_commit)
+def test_the_manifest_is_of_the_start_of_the_run_that_made_something(house, commit_during):
+    it = house("01_first")
+    commit_during(manifest, pipeline, "execute")
     for _ in range(2):  # the second time there is nothing to do
         it.run()
         assert json.loads((it.results / "manifest.json").read_text())["git"]["commit"] == "a"

@@ -116,19 +116,12 @@ def test_from_a_file_to_its_row(write, one_run, empty_store, tmp_path, capsys):
     assert trained == {path: path.stat().st_mtime_ns for path in (empty_store / "runs").rglob("log.csv")}
 
 
-def test_the_commit_is_that_of_the_start(write, one_run, monkeypatch, tmp_path):
-    commits = iter("ab")
-    monkeypatch.setattr(leaderboard, "WORLDS", ())
-    monkeypatch.setattr(origin, "git_state", lambda _: {"commit": next(commits), "dirty": True})
-
-    def then_commit(*_):
-        next(commits)  # somebody commits while the runs train
-        return []
-
-    monkeypatch.setattr(execute, "run_all", then_commit)
+def test_the_commit_is_that_of_the_start(write, one_run, monkeypatch, tmp_path, commit_during):
+    monkeypatch.setattr(leaderboard, "WORLDS", ())  # no runs
+    commit_during(origin, execute, "run_all")
     score.score(write(RULE), Arm("My Rule", "in short"), PROFILE)
     (entry,) = (tmp_path / "score").rglob("My_Rule.json")
-    assert leaderboard.read_entry(entry).commit == "a with changes"
+    assert leaderboard.read_entry(entry).commit == "a"
 
 
 @pytest.mark.slow
