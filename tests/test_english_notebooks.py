@@ -1,4 +1,4 @@
-"""Notebooks that train in the English world, from start to end: policies of full size, pretrained for 30 steps."""
+"""Notebooks that train in the English world, from start to end: policies of full size, pretrained for 10 steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 NOTEBOOKS = "00,02,03,06,09"
 ONE_RUN = {"experiments.core.arms": "[base, RL-AON, RL-CSR, RTT-AON, RTT-CSR]", "experiments.core.seeds": "[A0]"}
 ENOUGH = {"evaluation.prompts": "24"}  # for families of every kind
+BRIEF = {"policy.pretrain_steps": "10"}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("english notebooks") / "results"
-    changes = [f"{key}={value}" for key, value in (SMALL | ONE_RUN | ENOUGH).items()]
+    changes = [f"{key}={value}" for key, value in (SMALL | ONE_RUN | ENOUGH | BRIEF).items()]
     command = [
         sys.executable,
         "-m",

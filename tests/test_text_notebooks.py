@@ -43,7 +43,7 @@ def results(tmp_path_factory) -> Path:
     write_jsonl(here / "data" / "benchmarks" / "ifeval.jsonl", IFEVAL)
     settings = SETTINGS | {
         "policy": {"model": str(here / "model")},
-        "discriminator": {"model": "smollm2-135m", "checkpoint": str(here / "judge of tokens")},
+        "discriminator": {"model": "smollm2-135m", "checkpoint": str(here / "judge of tokens"), "samples": 80},
         "experiments": {"core": {"arms": ["base", "RL-CSR", "RTT-CSR"], "seeds": ["A0"]}},
     }
     (here / "toy.yaml").write_text(yaml.safe_dump(settings))
