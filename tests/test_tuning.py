@@ -208,11 +208,12 @@ def test_a_smaller_budget_is_the_same_rule():
     assert best.chosen(table)["L"] == {"RL-AON": "RL-AON", "RTT-AON": "RTT-AON beta 0.25"}
 
 
-def test_the_settings_that_micro_full_tests_are_those_that_won(monkeypatch):
-    """By the committed runs of the tuning; while there are none, nothing is tested."""
+@pytest.mark.parametrize("name", ["tuning", "micro-full"])
+def test_the_settings_that_a_profile_tests_are_those_that_won(name, monkeypatch):
+    """By the committed runs of the tuning."""
     monkeypatch.setenv(RECORDS_ONLY, "1")
-    profile = load_profile("micro-full")
+    profile = load_profile(name)
     won = best.chosen(best.tried(results_table(plan(profile, ["tuning"]), RESULTS / "tuning"), TUNING, RL))
     asked = {name: made for name, made in profile.experiments.items() if name.startswith("best-")}
-    lines = yaml.safe_load(best.experiments(won, TUNING)) or {}
+    lines = yaml.safe_load(best.experiments(won, TUNING))
     assert {name: plain(asdict(made)) for name, made in asked.items()} == lines
