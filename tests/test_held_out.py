@@ -12,6 +12,7 @@ from rtt_lib.analysis.held_out import Answered, accuracies, answered, families, 
 from rtt_lib.errors import RTTError
 from rtt_lib.files import write_jsonl, write_text
 from rtt_lib.studies.profiles import load_profile
+from rtt_lib.worlds import open_world
 from rtt_lib.worlds.text.prompts import held_out_prompts
 
 KINDS = ["bullets", "words"]
@@ -87,3 +88,11 @@ def test_responses_to_other_prompts_are_an_error(results, capsys):
         path.unlink()
     assert held_out.main(["toy"]) == 2
     assert "`rtt gpu-merge` leave them" in capsys.readouterr().err
+
+
+def test_the_english_world_asks_its_own_prompts(tmp_path):
+    profile = load_profile("english", {"evaluation.prompts": "4"})
+    prompts = open_world(profile, "english").questions(4)
+    rows = [{"id": p.id, "prompt": p.prompt, "response": "Fine words.", "truncated": False} for p in prompts]
+    write_jsonl(tmp_path / "held_out" / "RL-CSR" / "A0.jsonl.gz", rows)
+    assert answered(profile, tmp_path)["RL-CSR", "A0"].ids == [prompt.id for prompt in prompts]

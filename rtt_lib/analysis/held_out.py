@@ -1,4 +1,4 @@
-"""One policy against another on the same held-out prompts of a text world, from the responses that are published.
+"""One policy against another on the same held-out prompts of text, from the responses that are published.
 
     python -m rtt_lib.analysis.held_out PROFILE     writes the three tables and prints them
 
@@ -28,8 +28,7 @@ from rtt_lib.schema import RubricPrompt
 from rtt_lib.studies.profiles import load_profile
 from rtt_lib.studies.records import HELD_OUT
 from rtt_lib.tables import markdown_table, save_table
-from rtt_lib.worlds.text.evaluation import make_verifier
-from rtt_lib.worlds.text.prompts import held_out_prompts
+from rtt_lib.worlds import open_world
 
 MEASURES = {"all satisfied": "prompt", "per constraint": "instruction"}
 # An arm and what it is compared with.
@@ -51,7 +50,8 @@ class Answered:
 
 def answered(profile: Profile, results: Path) -> dict[tuple[str, str], Answered]:
     """(arm, seed) -> its responses, graded now; arms in the order of `methods.arms`."""
-    prompts, verifier = {prompt.id: prompt for prompt in held_out_prompts(profile)}, make_verifier(profile)
+    world = open_world(profile, profile.data.source)
+    prompts, verifier = {prompt.id: prompt for prompt in world.questions(profile.evaluation.prompts)}, world.verifier()
     paths = sorted((results / HELD_OUT).glob("*/*.jsonl.gz"), key=_order)
     if not paths:
         raise RTTError(f"{results / HELD_OUT}: no responses there; `rtt runs --publish` and `rtt gpu-merge` leave them")
