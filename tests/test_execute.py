@@ -169,3 +169,9 @@ def test_a_run_that_fails_says_what_was_printed(empty_store, tmp_path, monkeypat
     monkeypatch.setattr(execute, "train", fail)
     with pytest.raises(RTTError, match=r"run L/RTT-CSR oracle/A0: no further; .*output.log ends with\nas far as this"):
         execute.run(SPEC)
+
+
+def test_one_option_changes_several_values(capsys):
+    """As in `rtt run`."""
+    assert execute.main(["micro", "base", "L", "A0", "--set", "rl.steps=3", "nonsense"]) == 2
+    assert "--set nonsense: expected key=value" in capsys.readouterr().err

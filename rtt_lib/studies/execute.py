@@ -228,7 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("arm", help="as in rtt_lib.methods.arms: RTT-AON, 'RTT-AON oracle', ...")
     parser.add_argument("world", help="L, M, S, U; or the profile's data source, composed say")
     parser.add_argument("seed", help="A0, A1, ...")
-    parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as rtt run")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", dest="overrides", nargs="+", action="extend", default=[], help="as rtt run"
+    )
     parser.add_argument("--evaluate", action="store_true", help="only evaluate: the policy is trained already")
     return parser
 
