@@ -6,6 +6,7 @@ import re
 
 import pytest
 from committed import A_NUMBER, RESULTS, core, in_points, over_prompts, table, wrongly_marked
+from facts_of_tuning import the_first_question
 
 from rtt_lib.errors import RTTError
 from rtt_lib.profile import REPOSITORY
@@ -23,6 +24,7 @@ def test_what_came_out_in_seven_lines():
     led = {place: f"{100 * value:.1f}" for place, value in quarters["difference"].items()}
     aon = {world: in_points(core(world, "RTT-AON")) for world in "LMSU"}
     early = [led[world, "RTT-AON"] for world in "LMSU"]
+    tuned = the_first_question().loc["U"]
     conifer = {claim: in_points(one) for claim, one in table("conifer_claims", "conifer").set_index("claim").iterrows()}
     sentences = [
         f"it leads RL with AON by {', '.join(early[:3])} and {early[3]} points in L, M, S and U",
@@ -30,8 +32,7 @@ def test_what_came_out_in_seven_lines():
         f"It is {aon['L']} in L, {aon['S']} in S and {aon['U']} in U.",
         f"In U it wrongly marks {wrongly_marked('base')[0]:.1f} tokens of a response as the last word before training "
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
-        f"RTT-AON minus RL-CSR is {in_points(core('M', 'RTT-AON', 'RL-CSR'))} in M and "
-        f"{in_points(core('S', 'RTT-AON', 'RL-CSR'))} in S.",
+        f"RTT minus RL is {in_points(tuned.loc[80])} in U after 80 steps and {in_points(tuned.loc[240])} after 240;",
         f"RTT-CSR minus RL-CSR is {over_prompts('RTT-CSR', 'RL-CSR', 'A0')} and "
         f"{over_prompts('RTT-CSR', 'RL-CSR', 'A1')} in two seeds, over prompts. In one run exact "
         f"relevance in the discriminator's place raises RTT-CSR by {over_prompts('RTT-CSR oracle', 'RTT-CSR', 'A1')}.",

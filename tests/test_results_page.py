@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import facts_of_neighbours
 import facts_of_text
+import facts_of_tuning
 import pytest
 import yaml
 from committed import A_NUMBER, OPEN, RESULTS, by_base, core, in_points, means, row, table, wrongly_marked
@@ -170,6 +171,9 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     length_and_global_criteria,
     sparse_rewards_and_the_rival,
     where_the_credit_goes,
+    facts_of_tuning.best_against_best,
+    facts_of_tuning.for_longer_in_world_u,
+    facts_of_tuning.the_settings_that_won,
     the_other_claims,
     facts_of_neighbours.conifers_claims,
     facts_of_neighbours.serls_claims,
