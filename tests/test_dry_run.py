@@ -94,7 +94,9 @@ def test_a_run_that_several_experiments_share_is_counted_once(write_profile):
     # RL-AON, RTT-AON and RTT-CSR in L, RL-AON and RTT-CSR in U, each twice; the base policy is not trained
     assert trainings(load_profile(path)) == {load_profile(path).rl.steps: 2 * 5}
     longer = load_profile("tuning", {"experiments.core.arms": "[base, RL-AON, RL-AON steps 240, RTT-AON steps 240]"})
-    assert trainings(longer) == {80: 324, 240: 2 * 3 * 3}
+    # 36 settings in three worlds from three base policies; of each world its 12, 11 and 12 defaults and chosen settings
+    # from eight, its six chosen ones for longer too
+    assert trainings(longer) == {80: 324 + 8 * (12 + 11 + 12), 240: 8 * 3 * 6 + 2 * 3 * 3}
 
 
 def test_the_plan_of_a_gpu_profile_prints_what_runs(text_profile):
