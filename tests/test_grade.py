@@ -115,7 +115,8 @@ def test_the_command_loads_little_of_nltk(tmp_path):
     answers = write(tmp_path / "answers.jsonl", [{"prompt": "p", "response": "Dr. No eats. He leaves."}])
     code = (
         "import sys; from rtt_lib.run.cli import main; main(sys.argv[1:])\n"
-        "assert 'nltk.tokenize' in sys.modules and not {'nltk.parse', 'nltk.corpus', 'numpy'} & set(sys.modules)"
+        "unused = {'nltk.parse', 'nltk.corpus', 'nltk.grammar', 'numpy'}\n"
+        "assert 'nltk.tokenize' in sys.modules and not unused & set(sys.modules)"
     )
     command = ["grade", "ifeval", str(answers), "--data", str(data), "--out", str(tmp_path / "verdicts.jsonl")]
     subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.DEVNULL)
