@@ -165,7 +165,11 @@ def test_one_method_is_recommended_or_none():
     none = with_all_tests(**{RIVAL: 0.9})
     said = "No method is recommended: tuned, none has a mean at or above the best RL's in L and M and U at both lengths"
     assert advised(none).startswith(said)
-    assert advised(with_tests()).startswith("No recommendation: not all tests of the tuned RTT-AON are there.")
+    lacking = "not all tests of the tuned RTT-AON and RTT-CSR and RTT-CSR no EOS are there."
+    assert advised(with_tests()) == f"No recommendation: {lacking}"
+    none = with_all_tests(**{RTT: 0.4})
+    some = none[~none["arm"].str.endswith("steps 240")]
+    assert advised(some).startswith("No method is recommended"), "each has a mean below already"
     assert advised(tuning_runs(WON, ["L"])).startswith("No recommendation: the tuned methods are not run")
 
 

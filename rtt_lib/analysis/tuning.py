@@ -196,23 +196,29 @@ def _missing(like: Comparison) -> Comparison:
 
 def advice(runs: pd.DataFrame, arms: dict[str, dict[str, str]], best: Sequence[Best], tuning: Tuning) -> str:
     """One method or none, by the rule of docs/fixed.md: of the RTT methods, tuned, that are behind the best RL nowhere,
-    by their means or by an interval, and shown to be ahead somewhere, the one that gains most."""
+    by their means or by an interval, and shown to be ahead somewhere, the one that gains most. One mean below the best
+    RL's rules a method out, whatever is missing beside it."""
     if len(best) < len(tuning.worlds):
         return f"{NO_ADVICE} the tuned methods are {NOT_RUN}."
-    asked, fit = 2 * len(best), []
+    asked, fit, lacking = 2 * len(best), [], []
     for method in _rtt_methods(tuning):
         found = primary_comparisons(runs, _of_method(method, arms, best), tuning)
+        if any(one.complete and one.mean < 0 for one in found):
+            continue
         if not all(one.complete for one in found):
-            return f"{NO_ADVICE} not all tests of the tuned {method} are there."
+            lacking.append(method)
+            continue
         levels = corrected(found)
         signs = [one.sign(level) for one, level in zip(found, levels, strict=True)]
-        if set(signs) in ({1}, {0, 1}) and min(one.mean for one in found) >= 0:
+        if 1 in signs:
             fit.append((float(np.mean([one.mean for one in found])), method, signs.count(1), in_figures(found, levels)))
+    if lacking:
+        return f"{NO_ADVICE} not all tests of the tuned {' and '.join(lacking)} are there."
     worlds = " and ".join(one.world for one in best)
     if not fit:
         return (
-            f"No method is recommended: tuned, none has a mean at or above the best RL's in {worlds} at both lengths, "
-            "is shown to be ahead somewhere, and behind nowhere."
+            f"No method is recommended: tuned, none has a mean at or above the best RL's in {worlds} at both lengths "
+            "and is shown to be ahead somewhere."
         )
     _, method, shown, figures = max(fit)
     return (
