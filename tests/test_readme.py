@@ -32,8 +32,8 @@ def test_what_came_out_in_seven_lines():
         f"It is {aon['L']} in L, {aon['S']} in S and {aon['U']} in U.",
         f"In U it wrongly marks {wrongly_marked('base')[0]:.1f} tokens of a response as the last word before training "
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
-        f"RTT minus RL is {in_points(tuned.loc[80])} in U after 80 steps and {in_points(tuned.loc[240])} after 240, "
-        "corrected",
+        f"The best RTT minus the best RL is {in_points(tuned.loc[80])} in U after 80 steps, "
+        f"{in_points(tuned.loc[240])} after 240 (corrected",
         f"RTT-CSR minus RL-CSR is {over_prompts('RTT-CSR', 'RL-CSR', 'A0')} and "
         f"{over_prompts('RTT-CSR', 'RL-CSR', 'A1')} in two seeds, over prompts. In one run exact "
         f"relevance in the discriminator's place raises RTT-CSR by {over_prompts('RTT-CSR oracle', 'RTT-CSR', 'A1')}.",
