@@ -29,7 +29,7 @@ test: env ## the tests that are quick, of every module
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations=20 --durations-min=5 -m "not slow and not vllm and not faults"
 
 test-all: env ## these and the slow ones: notebooks from start to end, runs that are killed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 --durations-min=10 -m "not vllm and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=30 --durations-min=10 -m "not vllm and not faults"
 
 micro: env ## the paper's claims with seeds and intervals, on the CPU
 	$(BIN)/rtt run micro

@@ -13,7 +13,9 @@ from rtt_lib.report.best_settings import best_figure
 def test_chosen_and_longer_stand_in_the_row_of_their_method():
     runs = with_tests(rtt=0.6, rtt_long=0.7)
     figure = best_figure(runs, chosen(tried(runs, TUNING, RL)), TUNING)
-    assert [ax.get_title() for ax in figure.axes] == ["World L", "World M", "World U"]
+    # where the title stands depends on whether a test before has set the theme
+    titles = [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes]
+    assert titles == ["World L", "World M", "World U"]
     marks = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "s")]
     row = list(TUNING.methods).index("RTT-CSR relative")
     here = {line.get_marker(): line for line in marks if abs(line.get_ydata()[0] - row) < 0.4}
