@@ -59,6 +59,14 @@ def each_method_against_the_best_rl() -> list[str]:
     return lines
 
 
+def relative_for_longer() -> list[str]:
+    asked = "question == 'RTT-CSR relative against the best RL' and steps == 240"
+    found = table("tuning_answer", "tuning").query(asked).set_index("world")
+    assert set(found["runs"]) == {8} and set(found["finding"]) == {WORDS[0]}
+    in_l, in_m, in_u = (in_points(found.loc[world]) for world in "LMU")
+    return [f"After 240 steps `RTT-CSR relative` minus the best RL is {in_l} in L, {in_m} in M and {in_u} in U."]
+
+
 def what_tuning_brings_in_world_m() -> list[str]:
     tested = table("tuning_tested", "tuning").query("world == 'M'").set_index("method")
     before, after = (tested[name].str.split().str[0].astype(float) for name in ("this project's default", "chosen"))

@@ -173,6 +173,7 @@ FACTS: tuple[Callable[[], list[str]], ...] = (
     where_the_credit_goes,
     facts_of_tuning.best_against_best,
     facts_of_tuning.each_method_against_the_best_rl,
+    facts_of_tuning.relative_for_longer,
     facts_of_tuning.what_tuning_brings_in_world_m,
     facts_of_tuning.for_longer_in_world_u,
     facts_of_tuning.the_settings_that_won,
