@@ -53,7 +53,7 @@ def each_method_against_the_best_rl() -> list[str]:
     for method in (name for name in primary().tuning.methods if not name.startswith("RL-")):
         rows = [found.loc[(f"{method} against the best RL", 80, world)] for world in "LMU"]
         assert {row["runs"] for row in rows} == {8}
-        assert min(row["difference"] for row in rows) < 0, "so none can be recommended"
+        assert rows[1]["difference"] < 0, "each misses it in M"
         lines.append(f"| `{method}` | {' | '.join(in_points(row) + said(row['finding']) for row in rows)} |")
     assert table("recommendation", "tuning").squeeze().startswith("No method is recommended")
     return lines
@@ -74,7 +74,7 @@ def what_tuning_brings_in_world_m() -> list[str]:
     behind = 100 * (after["RL-CSR"] - after["RTT-CSR relative"])
     return [
         f"Each method misses it in M after 80 steps, `relative` by {behind:.1f} points",
-        f"In M it lifts RTT-AON {from_to['RTT-AON']} and RTT-CSR {from_to['RTT-CSR']} of the prompts.",
+        f"In M tuning lifts RTT-AON {from_to['RTT-AON']} and RTT-CSR {from_to['RTT-CSR']} of the prompts.",
     ]
 
 
