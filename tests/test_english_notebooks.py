@@ -14,7 +14,7 @@ from site_check import check_site
 from rtt_lib.profile import REPOSITORY
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
-NOTEBOOKS = "00,02,03,06,09"
+NOTEBOOKS = "02,03,06,09"
 ONE_RUN = {"experiments.core.arms": "[base, RL-CSR, RTT-CSR]", "experiments.core.seeds": "[A0]"}
 ENOUGH = {"evaluation.prompts": "24"}  # for families of every kind
 BRIEF = {"policy.pretrain_steps": "10"}

@@ -25,6 +25,7 @@ from rtt_lib.verify.sandbox import Sandbox, Worker, isolation, run_checker
 from rtt_lib.verify.verdict import Verdict
 
 SECONDS = 1.0
+PATIENCE = 20.0  # for what something else must stop: on a busy machine a second can pass first
 needs_seccomp = pytest.mark.skipif(not isolation(), reason="this system has no seccomp: nothing is run")
 
 
@@ -231,22 +232,28 @@ def outside(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def verdicts(outside) -> dict[str, tuple[Verdict, float]]:
-    """Every hostile and every brazen checker once, through one pool, with the seconds each took."""
+    """Every hostile and every brazen checker once, with the seconds each took: through a pool with a short time limit,
+    or with a long one where another reason is expected than time."""
     fill = outside[-1]
     sources = {name: source for name, (source, _) in HOSTILE.items()}
     sources |= {name: f"{source}\ndef f(response): return True\n" for name, source in BRAZEN.items()}
+    others = {name for name, (_, reason) in HOSTILE.items() if reason and "time" not in reason}
 
     def timed(name: str) -> None:
         start = time.monotonic()
+        pool = patient if name in others else strict
         verdict = pool.run({"code": fill(sources[name]), "function": "f"}, "prompt", "response")
         results[name] = verdict, time.monotonic() - start
 
     results: dict[str, tuple[Verdict, float]] = {}
-    with Sandbox(workers=4, seconds=SECONDS, megabytes=256) as pool:
+    strict = Sandbox(workers=2, seconds=SECONDS, megabytes=256)
+    patient = Sandbox(workers=2, seconds=PATIENCE, megabytes=256)
+    with strict, patient:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(timed, sources))
-        again = pool.run_many([({"code": body("return 'ok' in response"), "function": "f"}, "", "ok")] * 8)
-    assert [verdict.value for verdict in again] == [True] * 8
+        honest = [({"code": body("return 'ok' in response"), "function": "f"}, "", "ok")] * 8
+        again = strict.run_many(honest) + patient.run_many(honest)
+    assert [verdict.value for verdict in again] == [True] * 16
     return results
 
 
@@ -257,7 +264,7 @@ def test_a_hostile_checker_is_undecided_with_a_reason_in_time(name: str, verdict
     assert verdict.value is None
     assert verdict.reason and HOSTILE[name][1] in verdict.reason
     assert verdict.reason.isprintable() and len(verdict.reason) < 500
-    assert seconds < SECONDS + 10  # the wall limit, and slack for a machine that is busy with other tests
+    assert seconds < PATIENCE  # well above the short limit, and below the long one, for a machine that is busy
 
 
 @needs_seccomp
