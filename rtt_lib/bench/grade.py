@@ -10,6 +10,8 @@ accuracy over prompts. The summary says how many were left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import importlib.util
 import json
 import math
@@ -17,7 +19,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,8 +88,9 @@ def main(arguments: Sequence[str]) -> int:
         raise RTTError(f"--judge-url and --judge-model are for {', '.join(JUDGED)}: rules decide all of {name}")
     if options.ifbench_version == "head":
         name = "ifbench-head"
-    rows = read_rows(name, options.data)
-    answers = read_answers(options.responses, rows, "id" if name == "muldimif" else "prompt")
+    with _what_is_read_stays():
+        rows = read_rows(name, options.data)
+        answers = read_answers(options.responses, rows, "id" if name == "muldimif" else "prompt")
     grade_one = grade_muldimif if name == "muldimif" else grade_instructions
     graded, reasons = grade_all(grade_one, answers, options.processes or cores())
     _write(options.out, graded)
@@ -158,6 +161,17 @@ def _spare_nltk_its_own_imports(packages: Sequence[str]) -> None:
         for name in unused:
             del sys.modules[name]
     sys.modules["nltk.tokenize"].NLTKWordTokenizer = NLTKWordTokenizer  # the one name that the rules import from it
+
+
+@contextlib.contextmanager
+def _what_is_read_stays() -> Iterator[None]:
+    """The collector of cycles need not look through it, now and at the end of each process: a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _parser() -> argparse.ArgumentParser:
