@@ -66,6 +66,13 @@ def core(world: str, arm: str, against: str = "") -> pd.Series:
     return found
 
 
+def fresh_difference(world: str, arm: str) -> pd.Series:
+    """The difference to RL with the same reward over ten base policies that only the fresh runs use."""
+    found = row("core_differences", world, arm, f"RL-{arm[-3:]}", profile="fresh")
+    assert found["pairs"] == 10
+    return found
+
+
 def wrongly_marked(arm: str) -> tuple[float, float]:
     """As *last word* in world U: tokens of a response by the policies of an arm, and how many tokens it has."""
     found = table("09_after_training").set_index(["world", "arm", "family"]).loc[("U", arm, "end")]

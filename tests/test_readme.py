@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from committed import A_NUMBER, RESULTS, core, in_points, over_prompts, table, wrongly_marked
+from committed import A_NUMBER, OPEN, RESULTS, core, fresh_difference, in_points, over_prompts, table, wrongly_marked
 from facts_of_tuning import the_first_question
 
 from rtt_lib.errors import RTTError
@@ -23,13 +23,17 @@ def test_what_came_out_in_seven_lines():
     quarters = table("core_quarters").query("measure == 'first quarter'").set_index(["world", "arm"])
     led = {place: f"{100 * value:.1f}" for place, value in quarters["difference"].items()}
     aon = {world: in_points(core(world, "RTT-AON")) for world in "LMSU"}
+    others = {world: fresh_difference(world, "RTT-AON") for world in "LU"}
+    new = {world: in_points(found) for world, found in others.items()}
+    assert OPEN not in {found["verdict"] for found in others.values()}
     early = [led[world, "RTT-AON"] for world in "LMSU"]
     tuned = the_first_question().loc["U"]
     conifer = {claim: in_points(one) for claim, one in table("conifer_claims", "conifer").set_index("claim").iterrows()}
     sentences = [
         f"it leads RL with AON by {', '.join(early[:3])} and {early[3]} points in L, M, S and U",
         f"RTT-AON minus RL-AON is {aon['M']} in M, where",
-        f"It is {aon['L']} in L, {aon['S']} in S and {aon['U']} in U.",
+        f"are cut, {aon['L']} in L, {aon['S']} in S and {aon['U']} in U. From ten other base policies it is "
+        f"{new['L']} in L and {new['U']} in U, both shown.",
         f"In U it wrongly marks {wrongly_marked('base')[0]:.1f} tokens of a response as the last word before training "
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
         f"The best RTT minus the best RL is {in_points(tuned.loc[80])} in U after 80 steps, "
