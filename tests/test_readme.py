@@ -32,8 +32,8 @@ def test_what_came_out_in_seven_lines():
     sentences = [
         f"it leads RL with AON by {', '.join(early[:3])} and {early[3]} points in L, M, S and U",
         f"RTT-AON minus RL-AON is {aon['M']} in M, where",
-        f"are cut, {aon['L']} in L, {aon['S']} in S and {aon['U']} in U. From ten other base policies it is "
-        f"{new['L']} in L and {new['U']} in U, both shown.",
+        f"are cut, {aon['L']} in L, {aon['S']} in S and {aon['U']} in U. Ten fresh runs do show one: "
+        f"{new['L']} in L and {new['U']} in U.",
         f"In U it wrongly marks {wrongly_marked('base')[0]:.1f} tokens of a response as the last word before training "
         f"and {wrongly_marked('RTT-AON')[0]:.1f} after it.",
         f"The best RTT minus the best RL is {in_points(tuned.loc[80])} in U after 80 steps, "

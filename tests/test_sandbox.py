@@ -25,7 +25,7 @@ from rtt_lib.verify.sandbox import Sandbox, Worker, isolation, run_checker
 from rtt_lib.verify.verdict import Verdict
 
 SECONDS = 1.0
-PATIENCE = 20.0  # for what something else must stop: on a busy machine a second can pass first
+PATIENCE = 10.0  # where the time limit must not come first, as a second can on a busy machine
 needs_seccomp = pytest.mark.skipif(not isolation(), reason="this system has no seccomp: nothing is run")
 
 
@@ -237,7 +237,7 @@ def verdicts(outside) -> dict[str, tuple[Verdict, float]]:
     fill = outside[-1]
     sources = {name: source for name, (source, _) in HOSTILE.items()}
     sources |= {name: f"{source}\ndef f(response): return True\n" for name, source in BRAZEN.items()}
-    others = {name for name, (_, reason) in HOSTILE.items() if reason and "time" not in reason}
+    others = {name for name, (_, reason) in HOSTILE.items() if reason not in ("", "time", "time limit")}
 
     def timed(name: str) -> None:
         start = time.monotonic()
@@ -264,7 +264,7 @@ def test_a_hostile_checker_is_undecided_with_a_reason_in_time(name: str, verdict
     assert verdict.value is None
     assert verdict.reason and HOSTILE[name][1] in verdict.reason
     assert verdict.reason.isprintable() and len(verdict.reason) < 500
-    assert seconds < PATIENCE  # well above the short limit, and below the long one, for a machine that is busy
+    assert seconds < SECONDS + 10  # the wall limit, and slack for a machine that is busy with other tests
 
 
 @needs_seccomp
